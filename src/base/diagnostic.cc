@@ -1,0 +1,126 @@
+#include "base/diagnostic.h"
+
+#include <algorithm>
+#include <tuple>
+#include <utility>
+
+namespace callgate::base {
+namespace {
+
+constexpr std::size_t kMaxShownColumns = 120;
+
+struct Palette {
+  std::string_view bold, red, yellow, cyan, reset;
+};
+constexpr Palette kPlain{"", "", "", "", ""};
+constexpr Palette kColors{"\x1b[1m", "\x1b[1;31m", "\x1b[1;33m", "\x1b[36m", "\x1b[0m"};
+
+bool IsContinuationByte(char c) { return (static_cast<unsigned char>(c) & 0xC0U) == 0x80U; }
+
+// Source text goes to a terminal: bytes that could move the cursor are not passed on.
+std::string Printable(std::string_view text) {
+  std::string out;
+  for (char c : text) {
+    auto byte = static_cast<unsigned char>(c);
+    out += c == '\t' ? ' ' : (byte < 0x20 || byte == 0x7F) ? '?' : c;
+  }
+  return out;
+}
+
+std::size_t CountColumns(std::string_view text) {
+  return static_cast<std::size_t>(
+      std::count_if(text.begin(), text.end(), [](char c) { return !IsContinuationByte(c); }));
+}
+
+std::string RenderExcerpt(Span span, const SourceMap& sources, const Palette& palette) {
+  std::string_view line = sources.LineAt(span.file, span.begin);
+  std::string_view all = sources.text(span.file);
+  auto line_begin = static_cast<std::size_t>(line.data() - all.data());
+  std::size_t caret = std::min<std::size_t>(span.begin - line_begin, line.size());
+  std::size_t length = std::min<std::size_t>(span.end - span.begin, line.size() - caret);
+
+  // A line that does not fit is shown as a window with the caret in it.
+  std::string prefix;
+  if (line.size() > kMaxShownColumns) {
+    std::size_t start = caret > kMaxShownColumns / 2 ? caret - kMaxShownColumns / 2 : 0;
+    while (start > 0 && IsContinuationByte(line[start])) --start;
+    std::size_t end = std::min(line.size(), start + kMaxShownColumns);
+    while (end < line.size() && IsContinuationByte(line[end])) ++end;
+    if (start > 0) prefix = "...";
+    line = line.substr(start, end - start);
+    caret -= start;
+    length = std::min(length, line.size() - caret);
+  }
+  std::size_t width = std::max<std::size_t>(CountColumns(line.substr(caret, length)), 1);
+  std::string out = "    " + prefix + Printable(line) + "\n";
+  out += std::string(4 + prefix.size() + CountColumns(line.substr(0, caret)), ' ');
+  out += std::string(palette.cyan) + "^" + std::string(width - 1, '~') + std::string(palette.reset);
+  return out + "\n";
+}
+
+}  // namespace
+
+Diagnostic& Diagnostics::Error(Span span, std::string message) {
+  ++error_count_;
+  Diagnostic diagnostic{Severity::kError, span, std::move(message), {}};
+  if (error_count_ > kMaxErrors) return overflow_ = std::move(diagnostic);
+  return all_.emplace_back(std::move(diagnostic));
+}
+
+Diagnostic& Diagnostics::Warning(Span span, std::string message) {
+  ++warning_count_;
+  Diagnostic diagnostic{Severity::kWarning, span, std::move(message), {}};
+  if (error_count_ > kMaxErrors || warning_count_ > kMaxErrors) {
+    return overflow_ = std::move(diagnostic);
+  }
+  return all_.emplace_back(std::move(diagnostic));
+}
+
+void Diagnostics::SortByPlace() {
+  auto place = [](const Diagnostic& diagnostic) {
+    const Span& span = diagnostic.span;
+    return span.valid() ? std::tuple(1, span.file, span.begin) : std::tuple(0, FileId{0}, 0U);
+  };
+  // Equal places keep their order. (std::stable_sort of libstdc++ 12 is deprecated under Clang.)
+  std::vector<std::size_t> order(all_.size());
+  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
+  std::ranges::sort(order, {}, [&](std::size_t i) { return std::tuple(place(all_[i]), i); });
+  std::vector<Diagnostic> sorted;
+  sorted.reserve(all_.size());
+  for (std::size_t i : order) sorted.push_back(std::move(all_[i]));
+  all_ = std::move(sorted);
+}
+
+std::string Render(const Diagnostic& diagnostic, const SourceMap& sources, Color color) {
+  const Palette& palette = color == Color::kYes ? kColors : kPlain;
+  bool is_error = diagnostic.severity == Severity::kError;
+  std::string out;
+  if (diagnostic.span.valid()) {
+    out += std::string(palette.bold) + Printable(sources.Label(diagnostic.span)) +
+           std::string(palette.reset) + ": ";
+  }
+  out += std::string(is_error ? palette.red : palette.yellow) + (is_error ? "error" : "warning") +
+         std::string(palette.reset) + ": " + diagnostic.message + "\n";
+  if (diagnostic.span.valid()) out += RenderExcerpt(diagnostic.span, sources, palette);
+  for (const Note& note : diagnostic.notes) {
+    out += "  ";
+    if (note.span.valid()) out += Printable(sources.Label(note.span)) + ": ";
+    out += "note: " + note.message + "\n";
+    if (note.span.valid()) out += RenderExcerpt(note.span, sources, palette);
+  }
+  return out;
+}
+
+std::string Render(const Diagnostics& diagnostics, const SourceMap& sources, Color color) {
+  std::string out;
+  for (const Diagnostic& diagnostic : diagnostics.all()) {
+    out += Render(diagnostic, sources, color);
+  }
+  if (diagnostics.error_count() > Diagnostics::kMaxErrors) {
+    out += "... and " + std::to_string(diagnostics.error_count() - Diagnostics::kMaxErrors) +
+           " more errors\n";
+  }
+  return out;
+}
+
+}  // namespace callgate::base
