@@ -1,0 +1,106 @@
+// Reads the decision by one word's value off a graph.
+//
+// The tests of one word that hang together form a region. From its entry downwards every node gets
+// the set of values that arrive there; a test splits the set, an exit (a node of another kind)
+// keeps it. Nodes are taken by descending id, so all parents of a node have been seen when its turn
+// comes. A chain of n equality tests would cost n^2/2 if sets were copied; so they are moved, one
+// value is cut out in O(log n), an ordered cut moves the smaller side node by node, and two sets
+// that meet are merged smaller into larger.
+
+#include "graph/steps.h"
+
+#include <algorithm>
+#include <functional>
+#include <map>
+#include <utility>
+
+namespace callgate::graph {
+namespace {
+
+// Disjoint closed intervals, first → last.
+using Values = std::map<std::uint32_t, std::uint32_t>;
+
+// Takes `value` out of the set; false if it was not there.
+bool RemoveValue(Values& values, std::uint32_t value) {
+  auto interval = values.upper_bound(value);
+  if (interval == values.begin()) return false;
+  --interval;
+  const auto [first, last] = *interval;
+  if (value > last) return false;
+  if (first == value) {
+    values.erase(interval);
+  } else {
+    interval->second = value - 1;
+  }
+  if (value < last) values.emplace(value + 1, last);
+  return true;
+}
+
+// Leaves the values below `bound` in the set and returns the others.
+Values SplitAtLeast(Values& values, std::uint32_t bound) {
+  auto cut = values.lower_bound(bound);
+  if (cut != values.begin()) {
+    const auto straddling = std::prev(cut);
+    if (straddling->second >= bound) {
+      cut = values.emplace_hint(cut, bound, straddling->second);
+      straddling->second = bound - 1;
+    }
+  }
+  // Which side is smaller? Step from both ends at once.
+  auto below = values.begin();
+  auto above = values.end();
+  while (below != cut && above != cut) {
+    ++below;
+    --above;
+  }
+  Values moved;
+  if (above == cut) {
+    while (cut != values.end()) moved.insert(moved.end(), values.extract(cut++));
+    return moved;
+  }
+  while (values.begin() != cut) moved.insert(moved.end(), values.extract(values.begin()));
+  std::swap(moved, values);
+  return moved;
+}
+
+void MergeInto(Values& target, Values&& source) {
+  if (target.size() < source.size()) std::swap(target, source);
+  target.merge(source);
+}
+
+}  // namespace
+
+bool TestsValueOf(const Node& node, std::uint8_t word) {
+  return !node.is_leaf && node.predicate.word == word && node.predicate.mask == UINT32_MAX &&
+         (node.predicate.op == Op::kEqual || node.predicate.op == Op::kAtLeast);
+}
+
+Steps StepsOf(const Pool& pool, NodeId root, std::uint8_t word) {
+  std::map<NodeId, Values, std::greater<>> arrivals;
+  arrivals[root] = {{0, UINT32_MAX}};
+  Steps steps;
+  while (!arrivals.empty()) {
+    auto arrival = arrivals.extract(arrivals.begin());
+    Values values = std::move(arrival.mapped());
+    if (values.empty()) continue;
+    const Node& node = pool[arrival.key()];
+    if (!TestsValueOf(node, word)) {
+      for (const auto& [first, last] : values) steps.push_back({first, arrival.key()});
+      continue;
+    }
+    Values yes;
+    if (node.predicate.op == Op::kAtLeast) {
+      yes = SplitAtLeast(values, node.predicate.constant);
+    } else if (RemoveValue(values, node.predicate.constant)) {
+      yes = {{node.predicate.constant, node.predicate.constant}};
+    }
+    MergeInto(arrivals[node.yes], std::move(yes));
+    MergeInto(arrivals[node.no], std::move(values));
+  }
+  std::ranges::sort(steps, {}, &Step::first);
+  const auto repeated = std::ranges::unique(steps, {}, &Step::node);
+  steps.erase(repeated.begin(), repeated.end());
+  return steps;
+}
+
+}  // namespace callgate::graph
