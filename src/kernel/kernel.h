@@ -1,0 +1,154 @@
+#pragma once
+
+#include <linux/seccomp.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/types.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <expected>
+#include <span>
+
+#include "abi/call.h"
+#include "base/unique_fd.h"
+#include "kernel/machine.h"
+
+// The seam. Everything callgate asks of seccomp(2), seccomp_unotify(2), ptrace(2) and pidfds goes
+// through this interface, and only this folder makes those calls. It is thin on purpose: one method
+// is one system call, so that what a kernel answers (and which errno it answers with) can be played
+// by an in-memory fake, and every judgement about an answer lives above, where it can be tested.
+//
+// Results carry the plain errno, not a base::Error: ENOENT after a receive means "again", after an
+// open it means "missing". The caller knows the words.
+
+namespace callgate::kernel {
+
+template <typename T>
+using SysResult = std::expected<T, int>;  // errno(3) value
+
+// Constants younger than the oldest kernel headers this builds with.
+inline constexpr std::uint32_t kFlagWaitKillableRecv = 1u << 5;  // Linux 5.19
+inline constexpr std::uint64_t kSyncWakeUp = 1u << 0;            // Linux 6.6
+// PTRACE_SETOPTIONS and wait status values, as ptrace(2) names them; <sys/ptrace.h> and
+// <linux/ptrace.h> cannot be included together.
+enum class TraceEvent : std::uint8_t {
+  kNone = 0,
+  kFork = 1,
+  kVfork = 2,
+  kClone = 3,
+  kExec = 4,
+  kVforkDone = 5,
+  kExit = 6,
+  kSeccomp = 7,
+  kStop = 128,
+};
+inline constexpr std::uint32_t kTraceSysGood = 1u << 0;
+inline constexpr std::uint32_t kTraceFork = 1u << 1;
+inline constexpr std::uint32_t kTraceVfork = 1u << 2;
+inline constexpr std::uint32_t kTraceClone = 1u << 3;
+inline constexpr std::uint32_t kTraceExec = 1u << 4;
+inline constexpr std::uint32_t kTraceExit = 1u << 6;
+inline constexpr std::uint32_t kExitKill = 1u << 20;
+
+// One call of a target that waits for an answer.
+struct Notification {
+  std::uint64_t id = 0;
+  pid_t tid = 0;  // in the reader's pid namespace; 0: not visible from there
+  abi::Call call;
+};
+
+// GET_NOTIF_SIZES: what this kernel's structures measure, in bytes. They may grow.
+struct NotificationSizes {
+  std::uint16_t notification = 0;
+  std::uint16_t response = 0;
+  std::uint16_t data = 0;
+};
+
+// What waitpid(2) told. tid 0: nothing to tell (WNOHANG).
+struct WaitEvent {
+  pid_t tid = 0;
+  int status = 0;
+};
+
+enum class Resume : std::uint8_t {
+  kContinue,
+  kToSyscall,  // stop at the next entry or exit of a system call
+  kListen,     // stay group-stopped, but report what happens (SIGCONT)
+  kDetach,
+};
+
+// PTRACE_GET_SYSCALL_INFO, the parts in use.
+struct SyscallStop {
+  enum class Side : std::uint8_t { kNone = 0, kEntry = 1, kExit = 2, kSeccomp = 3 };
+
+  Side side = Side::kNone;
+  std::uint32_t arch = 0;  // AUDIT_ARCH_*
+};
+
+class Kernel {
+ public:
+  virtual ~Kernel() = default;
+
+  // --- seccomp(2)
+  // EOPNOTSUPP: this kernel does not know the action. `action` is a SECCOMP_RET_* value.
+  virtual SysResult<void> QueryAction(std::uint32_t action) = 0;
+  // EFAULT: all of these SECCOMP_FILTER_FLAG_* are known here; EINVAL: one is not. Never succeeds.
+  virtual int QueryFilterFlags(std::uint32_t flags) = 0;
+  virtual SysResult<NotificationSizes> QueryNotificationSizes() = 0;
+  // Adds a filter to the calling thread. `program` holds struct sock_filter, 8 bytes each, at most
+  // 4096. Result: the listener with SECCOMP_FILTER_FLAG_NEW_LISTENER; with TSYNC (without
+  // TSYNC_ESRCH) the id of a thread that stood in the way; else 0.
+  virtual SysResult<int> AddFilter(std::span<const std::byte> program, std::uint32_t flags) = 0;
+  virtual SysResult<void> SetNoNewPrivileges() = 0;
+
+  // --- seccomp_unotify(2)
+  // Blocks until a target calls, and ignores O_NONBLOCK: poll first. ENOENT (the target died in
+  // between) and EINTR mean "again".
+  virtual SysResult<Notification> Receive(int listener) = 0;
+  // The call returns -errno_value, or 0 where that is 0. ENOENT: the target is gone or a signal
+  // took the call away. EINPROGRESS: already answered.
+  virtual SysResult<void> ReplyErrno(int listener, std::uint64_t id, int errno_value) = 0;
+  // Does the call still wait? If so, the thread id in its notification still names that thread.
+  virtual bool IsPending(int listener, std::uint64_t id) = 0;
+  // Hand the CPU over directly on wake-up. EINVAL or ENOTTY before Linux 6.6: harmless.
+  virtual SysResult<void> WakeSynchronously(int listener) = 0;
+
+  // --- ptrace(2). Requests come from the thread that seized.
+  virtual SysResult<void> Seize(pid_t tid, std::uint32_t options) = 0;
+  virtual SysResult<void> Interrupt(pid_t tid) = 0;  // stop it; the stop is reported by Wait
+  virtual SysResult<void> SetTraceOptions(pid_t tid, std::uint32_t options) = 0;
+  // `signal` 0 delivers none; the siginfo of the signal the tracee stopped for is kept.
+  virtual SysResult<void> Continue(pid_t tid, Resume how, int signal) = 0;
+  virtual SysResult<std::uint64_t> EventMessage(pid_t tid) = 0;
+  virtual SysResult<siginfo_t> SignalInfo(pid_t tid) = 0;
+  virtual SysResult<SyscallStop> SyscallInfo(pid_t tid) = 0;
+  virtual SysResult<Registers> GetRegisters(pid_t tid) = 0;
+  virtual SysResult<void> SetRegisters(pid_t tid, const Registers& registers) = 0;
+  virtual SysResult<std::uint64_t> PeekWord(pid_t tid, std::uint64_t address) = 0;
+  virtual SysResult<void> PokeWord(pid_t tid, std::uint64_t address, std::uint64_t word) = 0;
+  virtual SysResult<std::uint64_t> GetSignalMask(pid_t tid) = 0;
+  virtual SysResult<void> SetSignalMask(pid_t tid, std::uint64_t mask) = 0;
+  // waitpid(2) with __WALL; `options` may hold WNOHANG. tid -1: any. EINTR is retried.
+  virtual SysResult<WaitEvent> Wait(pid_t tid, int options) = 0;
+  virtual SysResult<void> SendSignal(pid_t tgid, pid_t tid, int signal) = 0;
+
+  // --- pidfds and memory
+  virtual SysResult<base::UniqueFd> OpenPidfd(pid_t pid) = 0;
+  // A duplicate of the target's descriptor. Needs the right to trace the target, and Linux 5.6.
+  virtual SysResult<base::UniqueFd> TakeDescriptor(int pidfd, int target_fd) = 0;
+  // Bytes moved; may be fewer than asked. Respects page protection as the kernel would for the
+  // target itself.
+  virtual SysResult<std::size_t> ReadMemory(pid_t tid, std::uint64_t address,
+                                            std::span<std::byte> into) = 0;
+  virtual SysResult<std::size_t> WriteMemory(pid_t tid, std::uint64_t address,
+                                             std::span<const std::byte> from) = 0;
+
+  // poll(2); timeout -1: none. EINTR is reported as 0 ready descriptors.
+  virtual SysResult<int> Poll(std::span<pollfd> descriptors, int timeout_ms) = 0;
+};
+
+// The kernel this process runs on.
+Kernel& RealKernel();
+
+}  // namespace callgate::kernel

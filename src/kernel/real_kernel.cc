@@ -1,0 +1,243 @@
+#include <linux/filter.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+#include <cstring>
+#include <vector>
+
+#include "kernel/kernel.h"
+
+namespace callgate::kernel {
+namespace {
+
+// Its argument travels by value although _IOW says "pointer": see seccomp_notify_ioctl in
+// kernel/seccomp.c.
+constexpr unsigned long kSetFlags = SECCOMP_IOW(4, std::uint64_t);
+
+// PTRACE_SEIZE'd requests; glibc's enum lacks none of them, but its functions take void*.
+template <typename Data>
+SysResult<void> Trace(__ptrace_request request, pid_t tid, std::uint64_t address, Data data) {
+  if (ptrace(request, tid, reinterpret_cast<void*>(address), data) < 0) {
+    return std::unexpected(errno);
+  }
+  return {};
+}
+
+void* AsPointer(std::uint64_t value) { return reinterpret_cast<void*>(value); }
+
+class RealKernelImpl final : public Kernel {
+ public:
+  SysResult<void> QueryAction(std::uint32_t action) override {
+    return Void(syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action));
+  }
+
+  int QueryFilterFlags(std::uint32_t flags) override {
+    // No program at address 0: flags are checked first (kernel/seccomp.c, seccomp_set_mode_filter).
+    return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, nullptr) < 0 ? errno : 0;
+  }
+
+  SysResult<NotificationSizes> QueryNotificationSizes() override {
+    seccomp_notif_sizes sizes{};
+    if (syscall(SYS_seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &sizes) < 0) {
+      return std::unexpected(errno);
+    }
+    return NotificationSizes{sizes.seccomp_notif, sizes.seccomp_notif_resp, sizes.seccomp_data};
+  }
+
+  SysResult<int> AddFilter(std::span<const std::byte> program, std::uint32_t flags) override {
+    if (program.size() % sizeof(sock_filter) != 0 || program.size() / sizeof(sock_filter) > 4096) {
+      return std::unexpected(EINVAL);  // what the kernel says; `len` could not even hold it
+    }
+    sock_fprog pointer{
+        .len = static_cast<unsigned short>(program.size() / sizeof(sock_filter)),
+        .filter = reinterpret_cast<sock_filter*>(const_cast<std::byte*>(program.data()))};
+    long result = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &pointer);
+    if (result < 0) return std::unexpected(errno);
+    return static_cast<int>(result);
+  }
+
+  SysResult<void> SetNoNewPrivileges() override {
+    return Void(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+  }
+
+  SysResult<Notification> Receive(int listener) override {
+    if (auto ready = PrepareBuffers(); !ready) return std::unexpected(ready.error());
+    std::ranges::fill(receive_buffer_, std::byte{});  // anything else is EINVAL
+    if (ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, receive_buffer_.data()) < 0) {
+      return std::unexpected(errno);
+    }
+    seccomp_notif raw;
+    std::memcpy(&raw, receive_buffer_.data(), sizeof raw);
+    Notification notification{.id = raw.id, .tid = static_cast<pid_t>(raw.pid), .call = {}};
+    notification.call = std::bit_cast<abi::Call>(raw.data);
+    return notification;
+  }
+
+  SysResult<void> ReplyErrno(int listener, std::uint64_t id, int errno_value) override {
+    if (auto ready = PrepareBuffers(); !ready) return ready;
+    std::ranges::fill(reply_buffer_, std::byte{});
+    // Negative: a positive value would become a successful result.
+    seccomp_notif_resp reply{.id = id, .val = 0, .error = -errno_value, .flags = 0};
+    std::memcpy(reply_buffer_.data(), &reply, sizeof reply);
+    return Void(ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, reply_buffer_.data()));
+  }
+
+  bool IsPending(int listener, std::uint64_t id) override {
+    return ioctl(listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) == 0;
+  }
+
+  SysResult<void> WakeSynchronously(int listener) override {
+    return Void(ioctl(listener, kSetFlags, kSyncWakeUp));
+  }
+
+  SysResult<void> Seize(pid_t tid, std::uint32_t options) override {
+    return Trace(PTRACE_SEIZE, tid, 0, AsPointer(options));
+  }
+  SysResult<void> Interrupt(pid_t tid) override {
+    return Trace(PTRACE_INTERRUPT, tid, 0, static_cast<void*>(nullptr));
+  }
+  SysResult<void> SetTraceOptions(pid_t tid, std::uint32_t options) override {
+    return Trace(PTRACE_SETOPTIONS, tid, 0, AsPointer(options));
+  }
+  SysResult<void> Continue(pid_t tid, Resume how, int signal) override {
+    return Trace(RequestFor(how), tid, 0, AsPointer(static_cast<std::uint64_t>(signal)));
+  }
+  SysResult<std::uint64_t> EventMessage(pid_t tid) override {
+    unsigned long message = 0;
+    if (auto done = Trace(PTRACE_GETEVENTMSG, tid, 0, &message); !done)
+      return std::unexpected(done.error());
+    return std::uint64_t{message};
+  }
+  SysResult<siginfo_t> SignalInfo(pid_t tid) override {
+    siginfo_t info{};
+    if (auto done = Trace(PTRACE_GETSIGINFO, tid, 0, &info); !done)
+      return std::unexpected(done.error());
+    return info;
+  }
+  SysResult<SyscallStop> SyscallInfo(pid_t tid) override {
+    __ptrace_syscall_info info{};
+    if (auto done = Trace(PTRACE_GET_SYSCALL_INFO, tid, sizeof info, &info); !done)
+      return std::unexpected(done.error());
+    return SyscallStop{static_cast<SyscallStop::Side>(info.op), info.arch};
+  }
+  SysResult<Registers> GetRegisters(pid_t tid) override { return ReadRegisters(tid); }
+  SysResult<void> SetRegisters(pid_t tid, const Registers& registers) override {
+    return WriteRegisters(tid, registers);
+  }
+  SysResult<std::uint64_t> PeekWord(pid_t tid, std::uint64_t address) override {
+    errno = 0;  // the word itself may be -1
+    long word = ptrace(PTRACE_PEEKTEXT, tid, AsPointer(address), nullptr);
+    if (errno != 0) return std::unexpected(errno);
+    return static_cast<std::uint64_t>(word);
+  }
+  SysResult<void> PokeWord(pid_t tid, std::uint64_t address, std::uint64_t word) override {
+    return Trace(PTRACE_POKETEXT, tid, address, AsPointer(word));
+  }
+  SysResult<std::uint64_t> GetSignalMask(pid_t tid) override {
+    std::uint64_t mask = 0;
+    if (auto done = Trace(PTRACE_GETSIGMASK, tid, sizeof mask, &mask); !done)
+      return std::unexpected(done.error());
+    return mask;
+  }
+  SysResult<void> SetSignalMask(pid_t tid, std::uint64_t mask) override {
+    return Trace(PTRACE_SETSIGMASK, tid, sizeof mask, &mask);
+  }
+
+  SysResult<WaitEvent> Wait(pid_t tid, int options) override {
+    WaitEvent event;
+    do {
+      event.tid = waitpid(tid, &event.status, options | __WALL);
+    } while (event.tid < 0 && errno == EINTR);
+    if (event.tid < 0) return std::unexpected(errno);
+    return event;
+  }
+  SysResult<void> SendSignal(pid_t tgid, pid_t tid, int signal) override {
+    return Void(syscall(SYS_tgkill, tgid, tid, signal));
+  }
+
+  SysResult<base::UniqueFd> OpenPidfd(pid_t pid) override {
+    return Descriptor(syscall(SYS_pidfd_open, pid, 0));
+  }
+  SysResult<base::UniqueFd> TakeDescriptor(int pidfd, int target_fd) override {
+    return Descriptor(syscall(SYS_pidfd_getfd, pidfd, target_fd, 0));
+  }
+  SysResult<std::size_t> ReadMemory(pid_t tid, std::uint64_t address,
+                                    std::span<std::byte> into) override {
+    iovec local{into.data(), into.size()};
+    iovec remote{AsPointer(address), into.size()};
+    return Size(process_vm_readv(tid, &local, 1, &remote, 1, 0));
+  }
+  SysResult<std::size_t> WriteMemory(pid_t tid, std::uint64_t address,
+                                     std::span<const std::byte> from) override {
+    iovec local{const_cast<std::byte*>(from.data()), from.size()};
+    iovec remote{AsPointer(address), from.size()};
+    return Size(process_vm_writev(tid, &local, 1, &remote, 1, 0));
+  }
+
+  SysResult<int> Poll(std::span<pollfd> descriptors, int timeout_ms) override {
+    int ready = poll(descriptors.data(), descriptors.size(), timeout_ms);
+    if (ready < 0 && errno == EINTR) {
+      for (pollfd& descriptor : descriptors) descriptor.revents = 0;
+      return 0;
+    }
+    if (ready < 0) return std::unexpected(errno);
+    return ready;
+  }
+
+ private:
+  static SysResult<void> Void(long result) {
+    if (result < 0) return std::unexpected(errno);
+    return {};
+  }
+  static SysResult<std::size_t> Size(ssize_t result) {
+    if (result < 0) return std::unexpected(errno);
+    return static_cast<std::size_t>(result);
+  }
+  static SysResult<base::UniqueFd> Descriptor(long result) {
+    if (result < 0) return std::unexpected(errno);
+    return base::UniqueFd(static_cast<int>(result));
+  }
+  static __ptrace_request RequestFor(Resume how) {
+    switch (how) {
+      case Resume::kContinue:
+        return PTRACE_CONT;
+      case Resume::kToSyscall:
+        return PTRACE_SYSCALL;
+      case Resume::kListen:
+        return PTRACE_LISTEN;
+      case Resume::kDetach:
+        return PTRACE_DETACH;
+    }
+    return PTRACE_CONT;
+  }
+
+  // The kernel's structures may be larger than the ones this was compiled with, never smaller.
+  SysResult<void> PrepareBuffers() {
+    if (!receive_buffer_.empty()) return {};
+    auto sizes = QueryNotificationSizes();
+    if (!sizes) return std::unexpected(sizes.error());
+    receive_buffer_.resize(std::max<std::size_t>(sizes->notification, sizeof(seccomp_notif)));
+    reply_buffer_.resize(std::max<std::size_t>(sizes->response, sizeof(seccomp_notif_resp)));
+    return {};
+  }
+
+  std::vector<std::byte> receive_buffer_;
+  std::vector<std::byte> reply_buffer_;
+};
+
+}  // namespace
+
+Kernel& RealKernel() {
+  static RealKernelImpl kernel;
+  return kernel;
+}
+
+}  // namespace callgate::kernel
