@@ -1,0 +1,74 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <expected>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "abi/action.h"
+#include "abi/call.h"
+#include "base/error.h"
+#include "kernel/kernel.h"
+#include "launch/attach.h"
+
+namespace callgate::launch {
+
+// What the policy says about one call. The texts go into the report as they are (escaped for a
+// terminal); empty ones are left out.
+struct Explanation {
+  abi::Action verdict;
+  std::string place = {};   // "app.cg:12"
+  std::string rule = {};    // "default errno(EPERM)"
+  std::string reason = {};  // "no rule mentions fdatasync"
+  std::string add = {};     // the line that would allow the call: "fdatasync"
+  std::string group = {};   // "@sync: fsync fdatasync sync_file_range"
+};
+
+// Judges by the whole stack of policies. Called in the supervisor, a child of the caller made by
+// fork: it must not take locks that other threads of the caller may hold. It is called once before
+// the fork, so that what it initialises on first use is there.
+using ExplainFunction = std::function<Explanation(const abi::Call&)>;
+
+enum class ReportFormat : std::uint8_t { kText, kJson };
+
+struct Supervision {
+  ExplainFunction explain;
+  // Trace children too, so that deaths and SIGSYS traps by the filter are explained for all. Set it
+  // when the policy kills or traps; where it only refuses with an errno, children stay free to be
+  // traced by others, and forks cost nothing extra. (The first process and its threads are traced
+  // in any case: its end is waited for.)
+  bool explain_deaths = false;
+  ReportFormat format = ReportFormat::kText;
+  int status_fd = -1;  // JSON lines: started, denied, exited; -1: none
+};
+
+struct LaunchPlan {
+  std::vector<std::string> argv;  // argv[0] is looked up in PATH if it has no slash
+  // Oldest first. With supervision, `stack.listening` is the filter whose errno verdicts are
+  // SECCOMP_RET_USER_NOTIF; the supervisor answers each with the errno that `explain` gives. Older
+  // filters must allow seccomp(), or the next one cannot be added: combine such policies into one
+  // program.
+  FilterStack stack;
+  // nullopt: the kernel enforces alone and nothing of callgate stays behind.
+  std::optional<Supervision> supervision;
+};
+
+struct LaunchFailure {
+  int exit_code = 125;  // 125: callgate's own, 126: cannot be executed, 127: not found
+  base::Error error;
+};
+
+// Becomes the program: same process, parent, group, session, terminal and descriptors. Returns only
+// on failure, and then nothing of the program ran; no_new_privs and close-on-exec of the status
+// descriptor may be left set. Call it from the main thread. A failure to install the filter after
+// the exec is reported on standard error by the supervisor, and the process ends with status 125.
+LaunchFailure Exec(const LaunchPlan& plan, kernel::Kernel& kernel);
+
+// The same in a child process; the caller waits for it with waitpid(2). Any thread may call it.
+std::expected<pid_t, LaunchFailure> Spawn(const LaunchPlan& plan, kernel::Kernel& kernel);
+
+}  // namespace callgate::launch

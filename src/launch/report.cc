@@ -1,0 +1,126 @@
+#include "launch/report.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "abi/constants.h"
+#include "fmt/format.h"
+#include "launch/escape.h"
+
+namespace callgate::launch {
+namespace {
+
+constexpr std::uint32_t kMaxDistinct = 16;  // reports of one call and rule
+constexpr std::size_t kMaxEntries = 1024;   // remembered reports
+constexpr std::size_t kNoteColumn = 41;     // where notes start, after the label
+
+// Labels take ten columns; notes stand in one column unless the text is longer.
+std::string Line(std::string_view label, const std::string& text, const std::string& note) {
+  std::string line = fmt::format("  {:<10}{}", label, text);
+  if (note.empty()) return line + "\n";
+  std::size_t padding = text.size() < kNoteColumn ? kNoteColumn - text.size() : 1;
+  return line + std::string(padding, ' ') + note + "\n";
+}
+
+std::string Who(const ThreadIdentity& who) {
+  if (who.tid == 0) return "pid ?";
+  pid_t pid = who.pid != 0 ? who.pid : who.tid;
+  std::string text = fmt::format("pid {} ({})", pid, Escape(who.process_name));
+  if (pid != who.tid) text += fmt::format(" thread {} ({})", who.tid, Escape(who.thread_name));
+  return text;
+}
+
+}  // namespace
+
+std::string OutcomeText(const abi::Call& call, abi::Action verdict) {
+  if (verdict.kind != abi::ActionKind::kErrno) {
+    return fmt::format("SIGSYS ({})", abi::ToString(verdict));
+  }
+  auto arch = abi::ArchOfCall(call.arch, call.nr).value_or(abi::NativeArch());
+  auto name = abi::ErrnoName(arch, verdict.data);
+  return name ? std::string(*name) : fmt::format("errno {}", verdict.data);
+}
+
+std::string DenialText(const Denial& denial) {
+  const Explanation& why = denial.explanation;
+  std::string text = fmt::format("callgate: denied  {}  → {}   {}\n", denial.decoded.text,
+                                 OutcomeText(denial.call, why.verdict), Who(denial.who));
+  std::string rule = Escape(why.place);
+  if (!why.rule.empty()) rule += (rule.empty() ? "" : "  ") + why.rule;
+  if (!rule.empty()) {
+    text += Line("rule", rule, why.reason.empty() ? "" : fmt::format("({})", why.reason));
+  }
+  if (!why.add.empty()) {
+    text += Line("add", why.add, why.group.empty() ? "" : fmt::format("# {}", why.group));
+  }
+  return text;
+}
+
+Reporter::Reporter(ReportFormat format, Output errors, Output status)
+    : format_(format), errors_(std::move(errors)), status_(std::move(status)) {}
+
+void Reporter::Started(pid_t pid, std::span<const std::string> argv) {
+  status_.Write(StartedJson(pid, argv));
+}
+
+void Reporter::Denied(const abi::Call& call, pid_t tid, const Explanation& explanation,
+                      kernel::Kernel& kernel, const std::function<bool()>& still_held) {
+  if (!errors_.open() && !status_.open()) return;
+  // One report class: this call of this ABI, refused by this line in this way.
+  std::string report_class = fmt::format("{:#x} {} {} {:#x} ", call.arch, call.nr,
+                                         explanation.place, explanation.verdict.value());
+  std::string others_key = report_class + "…";
+  if (auto others = entries_.find(others_key); others != entries_.end()) {
+    ++others->second.repeats;  // not even looked at: this is the flood case
+    return;
+  }
+  Denial denial{.call = call,
+                .decoded = DecodeCall(call, ProcTarget(kernel, tid)),
+                .who = IdentifyThread(tid),
+                .explanation = explanation};
+  if (!still_held()) return;
+  std::string key = report_class + denial.decoded.key;
+  if (auto known = entries_.find(key); known != entries_.end()) {
+    ++known->second.repeats;
+    return;
+  }
+  Entry entry{.call = denial.decoded.text,
+              .outcome = OutcomeText(call, explanation.verdict),
+              .action = abi::ToString(explanation.verdict)};
+  if (distinct_[report_class] >= kMaxDistinct || entries_.size() >= kMaxEntries) {
+    entry.call = denial.decoded.name + "(…)";
+    entry.repeats = 1;
+    entry.others = true;
+    entries_.emplace(std::move(others_key), std::move(entry));
+    return;
+  }
+  ++distinct_[report_class];
+  entries_.emplace(std::move(key), std::move(entry));
+  std::string json = DenialJson(denial);
+  errors_.Write(format_ == ReportFormat::kJson ? json : DenialText(denial));
+  status_.Write(json);
+}
+
+void Reporter::Failed(const base::Error& error) {
+  std::string message = error.ToString();
+  std::string json = FailedJson(message);
+  errors_.Write(format_ == ReportFormat::kJson ? json : fmt::format("callgate: {}\n", message));
+  status_.Write(json);
+}
+
+void Reporter::FlushCounts() {
+  for (auto& [key, entry] : entries_) {
+    if (entry.repeats == 0) continue;
+    std::uint64_t count = std::exchange(entry.repeats, 0);
+    std::string json = RepeatedJson(entry.call, entry.action, count);
+    std::string text =
+        fmt::format("callgate: denied  {}  → {}   {} more {}{}\n", entry.call, entry.outcome, count,
+                    count == 1 ? "time" : "times", entry.others ? ", with other arguments" : "");
+    errors_.Write(format_ == ReportFormat::kJson ? json : text);
+    status_.Write(json);
+  }
+}
+
+void Reporter::Exited(int status) { status_.Write(ExitedJson(status)); }
+
+}  // namespace callgate::launch

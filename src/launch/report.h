@@ -1,0 +1,82 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "abi/call.h"
+#include "kernel/kernel.h"
+#include "launch/decode.h"
+#include "launch/launch.h"
+#include "launch/output.h"
+#include "launch/target.h"
+
+namespace callgate::launch {
+
+// One refused call, ready to be written.
+struct Denial {
+  abi::Call call;
+  DecodedCall decoded;
+  ThreadIdentity who;
+  Explanation explanation;
+};
+
+// The three lines of a denial; the wording is part of the design:
+//
+//   callgate: denied  fdatasync(fd=7 </srv/audit.log>)  → EPERM   pid 4117 (worker)
+//     rule      app.cg:12  default errno(EPERM)          (no rule mentions fdatasync)
+//     add       fdatasync                                # @sync: fsync fdatasync sync_file_range
+std::string DenialText(const Denial& denial);
+// "EPERM", "SIGSYS (kill)", "SIGSYS (trap(3))".
+std::string OutcomeText(const abi::Call& call, abi::Action verdict);
+
+// The same as one JSON object a line (report_json.cc).
+std::string DenialJson(const Denial& denial);
+std::string RepeatedJson(std::string_view call, std::string_view action, std::uint64_t count);
+std::string StartedJson(pid_t pid, std::span<const std::string> argv);
+// `status` as waitpid(2) gives it.
+std::string ExitedJson(int status);
+std::string FailedJson(std::string_view message);
+
+// Writes denials as they come and counts those that say the same again: the first is written at
+// once, the number of the others when the program ends. Bounded: a program that is refused ten
+// thousand different paths gives sixteen reports a rule and call, and a number.
+class Reporter {
+ public:
+  Reporter(ReportFormat format, Output errors, Output status);
+
+  void Started(pid_t pid, std::span<const std::string> argv);
+  // Looks at the calling thread, which must be held: waiting for its answer, or stopped.
+  // `still_held` is asked after the look; false: the thread was gone, what was seen may be
+  // another's, and nothing is written.
+  void Denied(const abi::Call& call, pid_t tid, const Explanation& explanation,
+              kernel::Kernel& kernel, const std::function<bool()>& still_held);
+  void Failed(const base::Error& error);
+  // Writes and forgets the counts.
+  void FlushCounts();
+  void Exited(int status);
+
+  Output& errors() { return errors_; }
+  Output& status() { return status_; }
+
+ private:
+  struct Entry {
+    std::string call;  // decoded text
+    std::string outcome;
+    std::string action;
+    std::uint64_t repeats = 0;
+    bool others = false;  // stands for all calls beyond the limit
+  };
+
+  ReportFormat format_;
+  Output errors_;
+  Output status_;
+  std::map<std::string, Entry> entries_;           // by class, then key
+  std::map<std::string, std::uint32_t> distinct_;  // reports written, by class
+};
+
+}  // namespace callgate::launch
