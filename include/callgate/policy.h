@@ -1,0 +1,111 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "callgate/error.h"
+#include "callgate/export.h"
+#include "callgate/program.h"
+
+// The ten-line use:
+//
+//   auto policy = callgate::Policy::FromText("self", "read\nwrite: fd in {1,
+//   2}\nexit_group\ndefault: errno(EPERM)\n"); if (!policy) { std::cerr << policy.error().Render();
+//   return 1; } auto program = policy->Compile(); if (!program || !callgate::Install(*program))
+//   return 1;
+//   // from here on the process can read, write to 1 and 2, and exit.
+
+namespace callgate {
+
+// The policy's text is wrong, or doubtful. Line and column are 1-based; columns count code points.
+struct Diagnostic {
+  enum class Severity : std::uint8_t { kError, kWarning };
+
+  Severity severity = Severity::kError;
+  std::string file;
+  std::uint32_t line = 0;  // 0: about no place in particular
+  std::uint32_t column = 0;
+  std::string message;
+  std::vector<std::string> notes;
+  std::string text;        // whole: label, message, source line, caret, notes; ends with a newline
+  std::string color_text;  // the same with terminal colours
+};
+
+// Why a policy was refused: every error of the file, and the warnings found on the way. Never
+// empty.
+struct CALLGATE_EXPORT Diagnostics {
+  std::vector<Diagnostic> all;
+
+  std::string Render() const;
+};
+
+// What gives a verdict.
+enum class VerdictSource : std::uint8_t {
+  kClause,   // a clause of a rule matched
+  kNoMatch,  // a rule names the call, no clause of it matched: the policy's default
+  kNoRule,   // no rule names the call: the policy's default
+  kUnknown,  // a number absent from the tables, or newer than as_of
+  kBadArch,  // an ABI the policy does not speak for
+};
+
+struct CALLGATE_EXPORT Verdict {
+  std::string action;           // "allow", "errno(EPERM)", …
+  std::uint32_t ret_value = 0;  // what the compiled filter returns for the call
+  VerdictSource source = VerdictSource::kNoRule;
+  std::string place;            // "app.cg:12", "<built-in>"
+  std::string rule;             // the deciding text: "write: fd == 1", "default errno(EPERM)"
+  std::string reason;           // "no rule mentions fdatasync"; empty if a clause matched
+  std::string suggestion;       // a line that would allow the call; empty if it is allowed
+  std::string suggestion_note;  // "@sync: fsync fdatasync sync_file_range"; may be empty
+
+  bool allowed() const;  // allow or log
+};
+
+// The answer of EvaluateText.
+struct Evaluation {
+  std::string call;  // the call in words: "openat(AT_FDCWD, *, O_RDONLY)" with its ABI
+  std::optional<Verdict> verdict;  // nullopt: wildcards decide, see `cases`
+  struct Case {
+    std::string call;  // a concrete witness call
+    Verdict verdict;
+  };
+  std::vector<Case> cases;          // one witness for each possible verdict when wildcards decide
+  std::vector<std::uint32_t> path;  // instructions of the compiled filter that the call visits
+};
+
+// A checked policy. Cheap to copy; immutable.
+class CALLGATE_EXPORT Policy {
+ public:
+  // Reads a policy file and what it uses. A file that cannot be read is a diagnostic too.
+  static std::expected<Policy, Diagnostics> FromFile(const std::string& path);
+  // `name` stands for the file in messages; `use "x.cg"` is looked up beside the current directory.
+  static std::expected<Policy, Diagnostics> FromText(const std::string& name, std::string text);
+
+  const std::string& name() const;
+  const std::vector<Diagnostic>& warnings() const;
+
+  // The filter of all the policy's ABIs. Fails when it needs more than 4096 instructions.
+  Result<Program> Compile() const;
+  // Judges one call by the policy's text, not by the filter.
+  Verdict Evaluate(const Call& call) const;
+  // "openat(AT_FDCWD, *, O_RDONLY)": names or numbers, `*` for any value, missing arguments are
+  // `*`; "i386.open(…)" for another ABI. Checks that the filter agrees.
+  Result<Evaluation> EvaluateText(std::string_view call) const;
+
+  struct Impl;
+  explicit Policy(std::shared_ptr<const Impl> impl) : impl_(std::move(impl)) {}
+  const Impl& impl() const { return *impl_; }
+
+ private:
+  std::shared_ptr<const Impl> impl_;
+};
+
+// The policy text in canonical form, comments kept. Idempotent.
+CALLGATE_EXPORT std::expected<std::string, Diagnostics> FormatPolicyText(const std::string& name,
+                                                                         std::string text);
+
+}  // namespace callgate

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "abi/call.h"
+#include "base/source.h"
+#include "bpf/program.h"
+#include "callgate/policy.h"
+#include "graph/graph.h"
+#include "policy/typed.h"
+
+namespace callgate {
+
+// What a Policy holds. The source map keeps the text, so that every verdict can name its line.
+struct Policy::Impl {
+  std::string name;
+  base::SourceMap sources;
+  policy::TypedPolicy typed;
+  std::vector<Diagnostic> warnings;
+};
+
+abi::Call ToInternal(const Call& call);
+bpf::Program ToInternal(std::span<const Instruction> instructions);
+
+// The public verdict for one of the policy's own.
+Verdict Describe(const Policy::Impl& policy, const policy::Verdict& verdict, const abi::Call& call);
+
+}  // namespace callgate

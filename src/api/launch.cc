@@ -1,0 +1,146 @@
+#include "callgate/launch.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "api/impl.h"
+#include "codegen/compile.h"
+#include "fmt/format.h"
+#include "graph/combine.h"
+#include "kernel/kernel.h"
+#include "launch/launch.h"
+#include "policy/lower.h"
+
+// The layers of a launch become one filter: their graphs are combined by the kernel's own
+// precedence, so that a later layer need not be allowed by an earlier one to be installed, and the
+// kernel runs one program, not several.
+//
+// With a supervisor every errno verdict becomes a notification, which the supervisor reports and
+// answers with that errno. That holds for calls like close or futex too, which must not be notified
+// when somebody means to let them happen: here they are refused in any case, and a signal that
+// arrives in between makes a refused call return EINTR or be restarted, never succeed.
+
+namespace callgate {
+namespace {
+
+bool KillsOrTraps(policy::PolicyAction action) {
+  return action.verb == policy::Verb::kKillProcess || action.verb == policy::Verb::kKillThread ||
+         action.verb == policy::Verb::kTrap;
+}
+
+// Calls `visit` with every action of the policy but that for foreign ABIs, and its place.
+template <typename Visit>
+void VisitActions(const policy::TypedPolicy& typed, Visit visit) {
+  visit(typed.default_action, typed.default_span);
+  visit(typed.unknown_action, typed.unknown_span);
+  for (const policy::ArchPolicy& arch : typed.arches) {
+    for (const policy::Rule& rule : arch.rules) {
+      for (const policy::ClauseList& list : rule.lists) {
+        for (const policy::Clause& clause : list.clauses) visit(clause.action, clause.span);
+      }
+    }
+  }
+}
+
+abi::Action NotifyErrors(const policy::DecidedCalls&, const policy::PolicyAction& action) {
+  if (action.verb == policy::Verb::kErrno) return {abi::ActionKind::kUserNotif, 0};
+  return policy::KernelAction(action);
+}
+
+base::Result<bpf::Program> CompileLayers(const std::vector<Policy>& layers,
+                                         const policy::LowerOptions& options) {
+  graph::Graph all = policy::Lower(layers.front().impl().typed, options);
+  for (std::size_t i = 1; i < layers.size(); ++i) {
+    all = graph::StrictestOf(all, policy::Lower(layers[i].impl().typed, options));
+  }
+  return codegen::Compile(all);
+}
+
+// By the layer that wins: the strictest action, the newest layer's on a tie.
+launch::Explanation Explain(const std::vector<Policy>& layers, const abi::Call& call) {
+  const Policy::Impl* winner = nullptr;
+  policy::Verdict verdict;
+  for (const Policy& layer : layers) {
+    policy::Verdict own = policy::Judge(layer.impl().typed, call);
+    if (winner == nullptr ||
+        !policy::KernelAction(verdict.action).Outranks(policy::KernelAction(own.action))) {
+      winner = &layer.impl();
+      verdict = own;
+    }
+  }
+  Verdict described = Describe(*winner, verdict, call);
+  launch::Explanation explanation;
+  explanation.verdict = policy::KernelAction(verdict.action);
+  explanation.place = described.place;
+  explanation.rule = described.rule;
+  explanation.reason = described.reason;
+  explanation.add = described.suggestion;
+  explanation.group = described.suggestion_note;
+  return explanation;
+}
+
+std::expected<launch::LaunchPlan, LaunchError> MakePlan(const LaunchOptions& options) {
+  auto fail = [](std::string message) {
+    return std::unexpected(LaunchError{125, std::move(message)});
+  };
+  if (options.layers.empty()) return fail("cannot launch without a policy");
+  bool explain_deaths = false;
+  for (const Policy& layer : options.layers) {
+    const Policy::Impl& impl = layer.impl();
+    std::optional<std::string> notify;
+    VisitActions(impl.typed, [&](policy::PolicyAction action, base::Span span) {
+      explain_deaths = explain_deaths || KillsOrTraps(action);
+      if (action.verb == policy::Verb::kNotify) notify = impl.sources.LineLabel(span);
+    });
+    if (notify) {
+      return fail(fmt::format(
+          "{}: 'notify' asks a handler outside, and 'run' has none; use an errno, or install the "
+          "compiled filter with a program that answers",
+          *notify));
+    }
+  }
+
+  launch::LaunchPlan plan;
+  plan.argv = options.argv;
+  policy::LowerOptions lower;
+  if (options.supervisor) lower.filter_action = NotifyErrors;
+  base::Result<bpf::Program> filter = CompileLayers(options.layers, lower);
+  if (!filter) return fail(filter.error().ToString());
+  plan.stack.filters.push_back(std::move(*filter));
+  if (!options.supervisor) return plan;
+
+  plan.stack.listening = 0;
+  launch::Supervision supervision;
+  supervision.explain = [layers = options.layers](const abi::Call& call) {
+    return Explain(layers, call);
+  };
+  supervision.explain_deaths = explain_deaths;
+  supervision.format = options.format == ReportFormat::kJson ? launch::ReportFormat::kJson
+                                                             : launch::ReportFormat::kText;
+  supervision.status_fd = options.status_fd;
+  plan.supervision = std::move(supervision);
+  return plan;
+}
+
+LaunchError ToPublic(const launch::LaunchFailure& failure) {
+  return {failure.exit_code, failure.error.ToString()};
+}
+
+}  // namespace
+
+LaunchError Exec(const LaunchOptions& options) {
+  auto plan = MakePlan(options);
+  if (!plan) return plan.error();
+  return ToPublic(launch::Exec(*plan, kernel::RealKernel()));
+}
+
+std::expected<pid_t, LaunchError> Spawn(const LaunchOptions& options) {
+  auto plan = MakePlan(options);
+  if (!plan) return std::unexpected(plan.error());
+  auto pid = launch::Spawn(*plan, kernel::RealKernel());
+  if (!pid) return std::unexpected(ToPublic(pid.error()));
+  return *pid;
+}
+
+}  // namespace callgate
