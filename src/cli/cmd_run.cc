@@ -1,0 +1,54 @@
+#include <charconv>
+#include <optional>
+
+#include "callgate/launch.h"
+#include "cli/exit_status.h"
+#include "cli/output.h"
+#include "cli/verbs.h"
+#include "fmt/format.h"
+
+namespace callgate::cli {
+namespace {
+
+std::optional<int> ParseDescriptor(std::string_view text) {
+  int value = -1;
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || value < 0) return std::nullopt;
+  return value;
+}
+
+}  // namespace
+
+int RunRun(const Arguments& arguments) {
+  const Verb& verb = VerbNamed("run");
+  if (arguments.operands.empty()) return UsageError(verb, "no policy given");
+  if (!arguments.has_separator) {
+    return UsageError(verb,
+                      "no command given; write it after '--': callgate run POLICY -- COMMAND");
+  }
+  if (arguments.command.empty()) return UsageError(verb, "no command after '--'");
+
+  LaunchOptions options;
+  options.argv = arguments.command;
+  options.supervisor = !arguments.Has("no-supervisor");
+  options.format = arguments.Has("json") ? ReportFormat::kJson : ReportFormat::kText;
+  if (!options.supervisor && (arguments.Has("json") || arguments.Has("status-fd"))) {
+    return UsageError(verb,
+                      "--no-supervisor reports nothing, so --json and --status-fd have no use");
+  }
+  if (auto text = arguments.Value("status-fd")) {
+    auto fd = ParseDescriptor(*text);
+    if (!fd) return UsageError(verb, fmt::format("--status-fd: '{}' is no descriptor", *text));
+    options.status_fd = *fd;
+  }
+  for (const std::string& path : arguments.operands) {
+    auto policy = LoadPolicy(path);
+    if (!policy) return kOwnFailure;
+    options.layers.push_back(std::move(*policy));
+  }
+  LaunchError error = Exec(options);
+  fmt::print(stderr, "callgate: {}\n", error.message);
+  return error.exit_code;
+}
+
+}  // namespace callgate::cli

@@ -1,0 +1,19 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "callgate/policy.h"
+#include "callgate/system.h"
+
+namespace callgate::cli {
+
+// The only file of the CLI that includes the JSON library. Each function returns one document and a
+// newline.
+std::string DiagnosticsJson(const std::vector<Diagnostic>& diagnostics);
+std::string EvaluationsJson(const std::vector<Evaluation>& evaluations);
+std::string FeaturesJson(const std::vector<Feature>& features);
+std::string SyscallsJson(const std::vector<SyscallEntry>& entries);
+std::string GroupsJson(const std::vector<GroupEntry>& groups);
+
+}  // namespace callgate::cli

@@ -1,0 +1,82 @@
+#include "cli/output.h"
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <utility>
+
+#include "cli/exit_status.h"
+#include "fmt/format.h"
+
+namespace callgate::cli {
+
+bool UseColor(int fd) {
+  auto is_set = [](const char* name) {
+    const char* value = std::getenv(name);
+    return value != nullptr && *value != '\0';
+  };
+  if (is_set("NO_COLOR")) return false;
+  if (is_set("CLICOLOR_FORCE")) return std::string_view(std::getenv("CLICOLOR_FORCE")) != "0";
+  return ::isatty(fd) == 1;
+}
+
+int Finish(std::string_view text, int status) {
+  bool failed = std::fwrite(text.data(), 1, text.size(), stdout) != text.size();
+  failed = std::fflush(stdout) != 0 || failed;
+  if (!failed) return status;
+  fmt::print(stderr, "callgate: cannot write standard output: {}\n", std::strerror(errno));
+  return kBadInput;
+}
+
+void Complain(std::string_view verb, std::string_view message) {
+  fmt::print(stderr, "callgate {}: {}\n", verb, message);
+}
+
+Result<std::string> ReadInput(const std::string& path) {
+  auto close = [](std::FILE* file) {
+    if (file != stdin) std::fclose(file);
+  };
+  std::unique_ptr<std::FILE, decltype(close)> file(
+      path == "-" ? stdin : std::fopen(path.c_str(), "rbe"), close);
+  auto fail = [&] {
+    return std::unexpected(
+        Error{fmt::format("cannot read {}: {}", path, std::strerror(errno)), errno});
+  };
+  if (file == nullptr) return fail();
+  std::string text;
+  char buffer[65536];
+  std::size_t count = 0;
+  while ((count = std::fread(buffer, 1, sizeof buffer, file.get())) > 0) text.append(buffer, count);
+  if (std::ferror(file.get()) != 0) return fail();
+  return text;
+}
+
+void PrintDiagnostic(const Diagnostic& diagnostic) {
+  std::fputs((UseColor(STDERR_FILENO) ? diagnostic.color_text : diagnostic.text).c_str(), stderr);
+}
+
+std::expected<Policy, Diagnostics> ReadPolicy(const std::string& path) {
+  if (path != "-") return Policy::FromFile(path);
+  auto text = ReadInput(path);
+  if (text) return Policy::FromText("<stdin>", std::move(*text));
+  Diagnostic unreadable;
+  unreadable.file = path;
+  unreadable.message = text.error().message;
+  unreadable.text = unreadable.color_text = fmt::format("error: {}\n", unreadable.message);
+  return std::unexpected(Diagnostics{{unreadable}});
+}
+
+std::optional<Policy> LoadPolicy(const std::string& path) {
+  auto policy = ReadPolicy(path);
+  for (const Diagnostic& finding : policy ? policy->warnings() : policy.error().all) {
+    PrintDiagnostic(finding);
+  }
+  if (!policy) return std::nullopt;
+  return std::move(*policy);
+}
+
+}  // namespace callgate::cli

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <expected>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "callgate/policy.h"
+
+namespace callgate::cli {
+
+// stdout carries results, stderr carries talk. Colour only on a terminal; NO_COLOR turns it off,
+// CLICOLOR_FORCE on.
+bool UseColor(int fd);
+
+// Prints `text` on stdout and flushes. A full disk or closed stdout is an error, never a silent
+// success: returns `status`, or kBadInput after a message.
+int Finish(std::string_view text, int status);
+
+// Prints a verb's failure on stderr: "callgate compile: MESSAGE".
+void Complain(std::string_view verb, std::string_view message);
+
+// Reads a policy; "-" is standard input.
+std::expected<Policy, Diagnostics> ReadPolicy(const std::string& path);
+// The same, printing every finding on stderr. nullopt: there was an error.
+std::optional<Policy> LoadPolicy(const std::string& path);
+
+// All of a file; "-" is standard input.
+Result<std::string> ReadInput(const std::string& path);
+
+void PrintDiagnostic(const Diagnostic& diagnostic);
+
+}  // namespace callgate::cli

@@ -1,0 +1,91 @@
+#include "cli/verbs.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "cli/exit_status.h"
+
+namespace callgate::cli {
+namespace {
+
+constexpr Option kJson{"json", 0, "", "machine-readable output"};
+
+constexpr Option kCheckOptions[] = {kJson};
+
+constexpr Option kFmtOptions[] = {
+    {"in-place", 'i', "", "rewrite the files instead of printing"},
+    {"check", 0, "", "print nothing; exit 1 if a file is not in canonical form"},
+};
+
+constexpr Option kCompileOptions[] = {
+    {"format", 'f', "FORMAT", "listing (default), raw, hex, c or json"},
+    {"output", 'o', "FILE", "write there instead of to standard output"},
+    {"name", 0, "NAME", "C identifier for -f c (default callgate_filter)"},
+};
+
+constexpr Option kEvalOptions[] = {kJson};
+
+constexpr Option kRunOptions[] = {
+    {"no-supervisor", 0, "", "the kernel enforces alone: no reports, nothing stays behind"},
+    {"status-fd", 0, "N", "write JSON lines to descriptor N: started, denied, exited"},
+    {"json", 0, "", "report denials as JSON lines instead of text"},
+};
+
+constexpr Option kDoctorOptions[] = {kJson};
+
+constexpr Option kSyscallsOptions[] = {
+    {"arch", 'a', "NAME", "tables of this ABI (default: this machine's)"},
+    {"groups", 'g', "", "list the groups instead"},
+    kJson,
+};
+
+constexpr Verb kVerbs[] = {
+    {"run", "run a program under a policy and say what was denied", "POLICY... -- COMMAND [ARG...]",
+     "Runs COMMAND so that it may do only what every POLICY allows. Needs neither root\n"
+     "nor user namespaces. Enforcement starts after the exec, so a policy need not\n"
+     "allow what it takes to start the program. Denied calls are reported on standard\n"
+     "error with the rule that denied them and the line that would allow them.\n"
+     "\n"
+     "Exits as COMMAND does; 125 if callgate fails, 126 if COMMAND cannot be executed,\n"
+     "127 if it is not found.",
+     kRunOptions, RunRun, kOwnFailure},
+    {"check", "is this policy well formed?", "POLICY...",
+     "Reads each POLICY ('-' is standard input) and prints every error and warning\n"
+     "with its place, source line and a hint. Exits 0 if there is no error, else 2.",
+     kCheckOptions, RunCheck, kBadInput},
+    {"fmt", "print a policy in canonical form", "POLICY...",
+     "Prints each POLICY ('-' is standard input) in canonical form; comments stay.\n"
+     "Formatting twice changes nothing.",
+     kFmtOptions, RunFmt, kBadInput},
+    {"compile", "compile a policy to a seccomp filter", "POLICY",
+     "Writes the filter of POLICY ('-' is standard input). 'raw' is the array of\n"
+     "struct sock_filter that seccomp(2) and 'bwrap --seccomp' take.",
+     kCompileOptions, RunCompile, kBadInput},
+    {"eval", "what does a policy say about one call?", "POLICY CALL...",
+     "Prints the verdict of POLICY for each CALL, the rule that gives it, and the path\n"
+     "through the compiled filter. A CALL is written 'openat(AT_FDCWD, *, O_RDONLY)':\n"
+     "names or numbers, '*' for any value, missing arguments are '*'; 'i386.open(...)'\n"
+     "for another ABI. Exits 0 if every CALL is allowed, 1 if one is not, 3 if a\n"
+     "wildcard decides.",
+     kEvalOptions, RunEval, kBadInput},
+    {"doctor", "what of callgate works on this machine", "",
+     "Probes the kernel and this process's rights, and says what each gap means and\n"
+     "what to do about it. Exits 0 if 'callgate run' works here, else 1.",
+     kDoctorOptions, RunDoctor, kBadInput},
+    {"syscalls", "the tables: calls, arguments, groups", "[NAME|@GROUP]...",
+     "Lists system calls with number, arguments, and the kernel they appeared in.",
+     kSyscallsOptions, RunSyscalls, kBadInput},
+};
+
+}  // namespace
+
+std::span<const Verb> AllVerbs() { return kVerbs; }
+
+const Verb& VerbNamed(std::string_view name) {
+  const auto* verb = std::find_if(std::begin(kVerbs), std::end(kVerbs),
+                                  [&](const Verb& candidate) { return candidate.name == name; });
+  CG_CHECK(verb != std::end(kVerbs));
+  return *verb;
+}
+
+}  // namespace callgate::cli

@@ -1,0 +1,22 @@
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "cli/command_line.h"
+
+namespace callgate::cli {
+
+std::span<const Verb> AllVerbs();
+// CG_CHECKs that the verb exists.
+const Verb& VerbNamed(std::string_view name);
+
+int RunCheck(const Arguments& arguments);
+int RunFmt(const Arguments& arguments);
+int RunCompile(const Arguments& arguments);
+int RunEval(const Arguments& arguments);
+int RunRun(const Arguments& arguments);
+int RunDoctor(const Arguments& arguments);
+int RunSyscalls(const Arguments& arguments);
+
+}  // namespace callgate::cli
