@@ -1,0 +1,137 @@
+#!/usr/bin/env python3
+"""The command line as a person meets it: every case is a command, the files it finds, and the whole of what it prints.
+
+usage: cli_test.py CALLGATE
+"""
+
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+
+ALLOW_MOST = "default: errno(EPERM)\n@system-service\n"
+NO_MKDIR = "default: allow\nmkdir: else -> errno(EACCES)\n"
+TOO_LONG = "read: fd in {" + ", ".join(str(2 * i) for i in range(4200)) + "}\n"
+
+
+@dataclass
+class Case:
+    name: str
+    command: list  # after `callgate`
+    status: int = 0
+    out: str = ""
+    err: str = ""
+    files: dict = field(default_factory=dict)
+    stdin: str = ""
+    shell: str = ""  # instead of command: a shell line in which $CALLGATE is the program
+
+
+CASES = [
+    # What was typed is not understood.
+    Case("unknown verb", ["chek", "a.cg"], 2, err="callgate: unknown verb 'chek' (did you mean 'check'?); see 'callgate --help'\n"),
+    Case("unknown option", ["check", "--jsn", "a.cg"], 2,
+         err="callgate check: unknown option '--jsn' (did you mean '--json'?); see 'callgate check --help'\n"),
+    Case("unknown letter", ["fmt", "-x"], 2, err="callgate fmt: unknown option '-x'; see 'callgate fmt --help'\n"),
+    Case("option without its value", ["compile", "-o"], 2,
+         err="callgate compile: option '-o' needs a value; see 'callgate compile --help'\n"),
+    Case("no policy", ["check"], 2, err="callgate check: no policy given; see 'callgate check --help'\n"),
+    Case("run without separator", ["run", "a.cg", "true"], 125,
+         err="callgate run: no command given; write it after '--': callgate run POLICY -- COMMAND; see 'callgate run --help'\n"),
+    Case("run without command", ["run", "a.cg", "--"], 125,
+         err="callgate run: no command after '--'; see 'callgate run --help'\n"),
+    Case("run without policy", ["run", "--", "true"], 125, err="callgate run: no policy given; see 'callgate run --help'\n"),
+    Case("status descriptor is no number", ["run", "--status-fd", "x", "a.cg", "--", "true"], 125,
+         err="callgate run: --status-fd: 'x' is no descriptor; see 'callgate run --help'\n"),
+    Case("unknown output format", ["compile", "-f", "hxe", "a.cg"], 2,
+         err="callgate compile: unknown format 'hxe' (did you mean 'hex'?); see 'callgate compile --help'\n"),
+    Case("name that is no C identifier", ["compile", "-f", "c", "--name", "a-b", "a.cg"], 2,
+         err="callgate compile: 'a-b' is not a C identifier; see 'callgate compile --help'\n", files={"a.cg": ALLOW_MOST}),
+    Case("eval without a call", ["eval", "a.cg"], 2,
+         err="callgate eval: no call given; for instance 'openat(AT_FDCWD, *, O_RDONLY)'; see 'callgate eval --help'\n"),
+
+    # What was given cannot be read, or says nothing that could be enforced.
+    Case("missing policy", ["check", "none.cg"], 2, err="error: cannot open none.cg: No such file or directory\n"),
+    Case("missing policy of run", ["run", "none.cg", "--", "true"], 125, err="error: cannot open none.cg: No such file or directory\n"),
+    Case("policy is a folder", ["check", "."], 2, err="error: cannot read .: Is a directory\n"),
+    Case("recursive use", ["check", "a.cg"], 2, files={"a.cg": "use \"b.cg\"\n", "b.cg": "read\nuse \"a.cg\"\n"},
+         err="b.cg:2:1: error: a.cg uses itself: a.cg → b.cg → a.cg\n"
+             "    use \"a.cg\"\n"
+             "    ^~~~~~~~~~\n"
+             "  note: remove one `use` of the chain\n"),
+    Case("binary garbage", ["check", "a.cg"], 2, files={"a.cg": "read\n\x01\x02\x00garbage\n"}, err="a.cg:2:1: error: control character 0x01 in a policy\n"
+             "    ???garbage\n"
+             "    ^\n"
+             "  note: this does not look like a policy; nothing of the file was read\n"),
+    Case("too many instructions", ["compile", "a.cg"], 2, files={"a.cg": TOO_LONG}, err="callgate compile: cannot compile filter (4542 instructions): the kernel's limit is 4096; split the policy into layers\n"),
+    Case("too many instructions to run", ["run", "a.cg", "--", "true"], 125, files={"a.cg": TOO_LONG}, err="callgate: cannot compile filter (4542 instructions): the kernel's limit is 4096; split the policy into layers\n"),
+    Case("call that is no call", ["eval", "a.cg", "opnat(1)"], 2, files={"a.cg": ALLOW_MOST}, err="callgate eval: cannot read the call 'opnat(1)': unknown system call 'opnat'; did you mean 'openat'?\n"),
+    Case("formatting what cannot be read", ["fmt", "a.cg"], 2, files={"a.cg": "read: (fd == 1\n"}, err="a.cg:1:7: error: this '(' is never closed\n"
+             "    read: (fd == 1\n"
+             "          ^\n"),
+    Case("not in canonical form", ["fmt", "--check", "a.cg"], 1, files={"a.cg": "sys_read:(fd==1)\n"},
+         err="callgate fmt: a.cg is not in canonical form\n"),
+    Case("notify without a handler", ["run", "a.cg", "--", "true"], 125, files={"a.cg": "default: allow\nmkdir: else -> notify\n"},
+         err="callgate: a.cg:2: 'notify' asks a handler outside, and 'run' has none; use an errno, or install the compiled filter with a program that answers\n"),
+
+    # The command cannot be run.
+    Case("command not found", ["run", "a.cg", "--", "no-such-command"], 127, files={"a.cg": ALLOW_MOST}, err="callgate: cannot run no-such-command: command not found\n"),
+    Case("command is no program", ["run", "a.cg", "--", "./a.cg"], 126, files={"a.cg": ALLOW_MOST}, err="callgate: cannot run ./a.cg: Permission denied\n"),
+    Case("command is a folder", ["run", "a.cg", "--", "/"], 126, files={"a.cg": ALLOW_MOST}, err="callgate: cannot run /: Permission denied\n"),
+    Case("interpreter is missing", [], 127, files={"a.cg": ALLOW_MOST, "script": "#!/no/such/interpreter\n"}, err="callgate: cannot run ./script: No such file or directory (the file is there, its interpreter is not)\n",
+         shell='chmod +x script; "$CALLGATE" run a.cg -- ./script'),
+    Case("status descriptor is closed", ["run", "--status-fd", "9", "a.cg", "--", "true"], 125, files={"a.cg": ALLOW_MOST},
+         err="callgate: cannot write to status descriptor 9: Bad file descriptor; open it in the shell: callgate run --status-fd 3 … 3>status.json\n"),
+
+    # The program cannot do what it must.
+    Case("first call denied", [], 159, files={"a.cg": "default: kill\nexit_group\n"}, err="callgate: denied  brk(brk=NULL)  → SIGSYS (kill)   pid N (true)\n"
+             "  rule      a.cg:1  default kill                     (no rule mentions brk)\n"
+             "  add       brk                                      # @runtime: access arch_prctl brk close exit exit_group …\n",
+         shell='{ "$CALLGATE" run a.cg -- /bin/true 2> err; } 2> shell; status=$?; sed -E "s/pid [0-9]+/pid N/" err >&2; exit $status'),
+    Case("inside another filter", [], 1, files={"outer.cg": "default: allow\nreboot: else -> errno(EPERM)\n", "inner.cg": NO_MKDIR}, err="callgate: denied  mkdir(pathname=\"x\", mode=0777)  → EACCES   pid N (mkdir)\n"
+             "  rule      inner.cg:2  else -> errno(EACCES)\n"
+             "  add       mkdir: 1; …                            # the clause at inner.cg:2 says errno(EACCES)\n"
+             "mkdir: cannot create directory 'x': Permission denied\n",
+         shell='"$CALLGATE" run --no-supervisor outer.cg -- "$CALLGATE" run inner.cg -- mkdir x 2>&1 | '
+               'sed -E "s/pid [0-9]+/pid N/" >&2; exit ${PIPESTATUS[0]}'),
+    Case("inside another supervisor", [], 125, files={"outer.cg": "default: allow\nreboot: else -> errno(EPERM)\n", "inner.cg": NO_MKDIR}, err="callgate: cannot trace the program to put the filter on: Operation not permitted (process N traces it already: strace, a debugger, or the supervisor of a 'callgate run' around this one); start it without; use --no-supervisor for the outer 'callgate run'\n",
+         shell='"$CALLGATE" run outer.cg -- "$CALLGATE" run inner.cg -- true 2> err; status=$?; '
+               'sed -E "s/process [0-9]+/process N/" err >&2; exit $status'),
+
+    # Standard output is closed: what could not be said is not a success.
+    Case("stdout closed", [], 2, err="callgate: cannot write standard output: Bad file descriptor\n",
+         shell='"$CALLGATE" --version >&-'),
+    Case("stdout full", [], 2, err="callgate: cannot write standard output: No space left on device\n",
+         shell='"$CALLGATE" --version > /dev/full'),
+]
+
+
+def run(callgate, case):
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        for name, text in case.files.items():
+            pathlib.Path(folder, name).write_text(text)
+        command = ["bash", "-c", case.shell] if case.shell else [callgate, *case.command]
+        done = subprocess.run(command, cwd=folder, input=case.stdin, capture_output=True, text=True, timeout=60,
+                              env={"PATH": os.environ["PATH"], "CALLGATE": callgate, "LC_ALL": "C"})
+        return done.returncode, done.stdout, done.stderr
+
+
+def main():
+    callgate = os.path.abspath(sys.argv[1])
+    failed = 0
+    for case in CASES:
+        got, expected = run(callgate, case), (case.status, case.out, case.err)
+        if got != expected:
+            failed += 1
+            print(f"FAIL {case.name}")
+            for what, have, want in zip(("exit status", "stdout", "stderr"), got, expected):
+                if have != want:
+                    print(f"  {what}: {have!r}\n  expected: {want!r}")
+    print(f"{len(CASES) - failed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
