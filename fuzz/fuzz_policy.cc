@@ -1,0 +1,67 @@
+// Any bytes as a policy file: reading never crashes and always ends, a refused text has an error,
+// an accepted one prints to a text that is accepted, prints the same and judges the same.
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <random>
+#include <string>
+
+#include "base/check.h"
+#include "base/diagnostic.h"
+#include "base/source.h"
+#include "policy/parser.h"
+#include "policy/print.h"
+#include "policy/typecheck.h"
+#include "testing/random_policy.h"
+
+namespace {
+
+using namespace callgate;
+
+struct Read {
+  base::SourceMap sources;
+  base::Diagnostics diagnostics;
+  std::optional<policy::TypedPolicy> typed;
+
+  explicit Read(std::string text) {
+    // The text may use itself, a file that is there and one that is not.
+    policy::MemoryReader reader({{"t.cg", text}, {"a.cg", "read\nuse \"b.cg\"\n"}});
+    typed = policy::ReadPolicyText("t.cg", std::move(text), reader, abi::ArchId::kX86_64, sources,
+                                   diagnostics);
+    base::Render(diagnostics, sources, base::Color::kNo);
+    CG_CHECK(typed.has_value() == !diagnostics.HasErrors());
+  }
+};
+
+std::string Print(const std::string& text, bool& parsed) {
+  base::SourceMap sources;
+  base::Diagnostics diagnostics;
+  base::FileId file = sources.Add("t.cg", text);
+  std::string printed = policy::Print(policy::Parse(sources, file, diagnostics));
+  parsed = !diagnostics.HasErrors();
+  return printed;
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  std::string text(reinterpret_cast<const char*>(data), size);
+  Read read(text);
+  bool parsed = false;
+  std::string once = Print(text, parsed);
+  if (!parsed) return 0;
+  bool again = false;
+  CG_CHECK(Print(once, again) == once);
+  CG_CHECK(again);
+  Read printed(once);
+  CG_CHECK(printed.typed.has_value() == read.typed.has_value());
+  if (!read.typed) return 0;
+  std::mt19937_64 random(size);
+  for (const abi::Call& call : testing::BoundaryCalls(*read.typed, random, 3)) {
+    policy::Verdict before = policy::Judge(*read.typed, call);
+    policy::Verdict after = policy::Judge(*printed.typed, call);
+    CG_CHECK(before.action == after.action && before.reason == after.reason);
+  }
+  return 0;
+}
