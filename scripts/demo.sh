@@ -35,6 +35,7 @@ fail() {
 mkdir "$scratch/site"
 echo 'Served by Python, fetched by curl, each behind its own gate.' >"$scratch/site/index.html"
 
+: >"$scratch/server.log" # read before the server writes it
 say "1. A web server that may read and answer, nothing else ($policies/serve.cg)"
 show callgate run $policies/serve.cg -- python3 -m http.server --bind 127.0.0.1
 # Port 0 lets the kernel choose a free one; the server says which.

@@ -25,16 +25,20 @@ def run(*command, **options):
 
 
 def check(program, libraries):
-    done = subprocess.run([program], capture_output=True, text=True, env={**os.environ, "LD_LIBRARY_PATH": str(libraries)})
+    # A leak check at the end would need calls that the program has given up.
+    done = subprocess.run([program], capture_output=True, text=True,
+                          env={**os.environ, "LD_LIBRARY_PATH": str(libraries), "ASAN_OPTIONS": "detect_leaks=0"})
     if (done.stdout, done.stderr) != (STDOUT, STDERR):
         sys.exit(f"{program} printed {done.stdout!r} and {done.stderr!r} (status {done.returncode})")
 
 
 def main():
     build, compiler = pathlib.Path(sys.argv[1]).resolve(), sys.argv[2]
-    # A library built with sanitizers is used by a program built with them.
+    # A library built with sanitizers is used by a program built with them; but the vptr check makes calls
+    # of its own, which the sandboxed program has given up.
     flags = next((line.split("=", 1)[1] for line in (build / "CMakeCache.txt").read_text().splitlines()
                   if line.startswith("CMAKE_CXX_FLAGS:")), "")
+    flags += " -fno-sanitize=vptr" if "-fsanitize" in flags else ""
     with tempfile.TemporaryDirectory() as folder:
         stage, out = pathlib.Path(folder) / "stage", pathlib.Path(folder) / "example"
         run("cmake", "--install", build, "--prefix", stage)

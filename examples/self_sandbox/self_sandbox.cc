@@ -1,5 +1,5 @@
-// A program that gives up what it does not need: after Install it can print and exit, and nothing
-// else.
+// A program that gives up what it does not need: after Install it can print, allocate memory and
+// exit, and nothing else.
 #include <callgate/policy.h>
 #include <fcntl.h>
 #include <unistd.h>
@@ -11,6 +11,7 @@ int main() {
   auto policy = callgate::Policy::FromText("self_sandbox", R"(
 default: errno(EPERM)
 write: fd in {1, 2}
+brk, mmap, munmap
 exit_group
 )");
   if (!policy) return std::cerr << policy.error().Render(), 1;

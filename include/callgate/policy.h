@@ -11,13 +11,19 @@
 #include "callgate/export.h"
 #include "callgate/program.h"
 
+// clang-format off
 // The ten-line use:
 //
-//   auto policy = callgate::Policy::FromText("self", "read\nwrite: fd in {1,
-//   2}\nexit_group\ndefault: errno(EPERM)\n"); if (!policy) { std::cerr << policy.error().Render();
-//   return 1; } auto program = policy->Compile(); if (!program || !callgate::Install(*program))
-//   return 1;
-//   // from here on the process can read, write to 1 and 2, and exit.
+//   auto policy = callgate::Policy::FromText("self", R"(
+//   default: errno(EPERM)
+//   read, brk, mmap, munmap, exit_group
+//   write: fd in {1, 2}
+//   )");
+//   if (!policy) { std::cerr << policy.error().Render(); return 1; }
+//   auto program = policy->Compile();
+//   if (!program || !callgate::Install(*program)) return 1;
+//   // from here on the process can read, write to 1 and 2, allocate memory, and exit
+// clang-format on
 
 namespace callgate {
 
