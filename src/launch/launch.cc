@@ -268,10 +268,9 @@ std::expected<std::unique_ptr<Prepared>, LaunchFailure> Prepare(const LaunchPlan
     prepared->command.status_fd = plan.supervision->status_fd;
     // What initialises itself on first use does so here, where no other thread can be cut off in
     // the middle of it by the fork.
-    Denial denial{.call = {},
-                  .decoded = DecodeCall({}, ProcTarget(kernel, 0)),
-                  .who = {},
-                  .explanation = plan.supervision->explain({})};
+    Denial denial;
+    denial.decoded = DecodeCall({}, ProcTarget(kernel, 0));
+    denial.explanation = plan.supervision->explain({});
     (void)DenialText(denial);
   }
   return prepared;
