@@ -3,6 +3,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+# Checkouts in different folders share what ccache keeps.
+export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
+
 preset=${1:?usage: build.sh PRESET [TARGET...]}
 shift
 dir=build/$preset
