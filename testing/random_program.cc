@@ -68,6 +68,20 @@ std::uint64_t FromEnvironment(const char* name, std::uint64_t otherwise) {
   return value;
 }
 
+// Makes the one fault that a shape may have good: a cell read before it is written.
+Program WithoutEarlyReads(Program program) {
+  while (auto error = [&] {
+    auto result = bpf::Verify(program);
+    return result ? nullptr : &program[result.error().pc];
+  }()) {
+    const OpcodeInfo* info = bpf::FindOpcode(error->code);
+    CG_CHECK(info != nullptr && info->operand == Operand::kCell);
+    error->code = static_cast<std::uint16_t>(info->effect == Effect::kLoadA ? Opcode::kLdImm
+                                                                            : Opcode::kLdxImm);
+  }
+  return program;
+}
+
 }  // namespace
 
 std::uint64_t RandomCount(std::uint64_t default_count) {
@@ -150,17 +164,7 @@ Program ProgramGenerator::Shape(std::size_t size) {
 }
 
 Program ProgramGenerator::Valid(std::size_t max_size) {
-  Program program = Shape(std::min(Size(), max_size));
-  while (auto error = [&] {
-    auto result = bpf::Verify(program);
-    return result ? nullptr : &program[result.error().pc];
-  }()) {
-    const OpcodeInfo* info = bpf::FindOpcode(error->code);
-    CG_CHECK(info != nullptr && info->operand == Operand::kCell);
-    error->code = static_cast<std::uint16_t>(info->effect == Effect::kLoadA ? Opcode::kLdImm
-                                                                            : Opcode::kLdxImm);
-  }
-  return program;
+  return WithoutEarlyReads(Shape(std::min(Size(), max_size)));
 }
 
 std::uint32_t ProgramGenerator::SpoiledOperand(const OpcodeInfo* info, std::size_t behind) {
@@ -217,6 +221,31 @@ Program ProgramGenerator::NearValid() {
     }
   }
   return program;
+}
+
+Program ProgramGenerator::NearlyEmulated() {
+  constexpr std::uint32_t kNumbers = 512;  // more than the kernel's tables have
+  Program program = Valid(200);
+  for (Instruction& instruction : program) {
+    const OpcodeInfo& info = *bpf::FindOpcode(instruction.code);
+    if (info.effect == Effect::kReturn) {
+      const std::uint32_t action = OneIn(2) ? abi::kAllow.value() : Pick(kActions);
+      instruction = {static_cast<std::uint16_t>(Opcode::kRetK), 0, 0, action + (OneIn(9) ? 1 : 0)};
+      if (OneIn(100)) instruction.code = static_cast<std::uint16_t>(Opcode::kRetA);
+    } else if (info.effect == Effect::kJump) {
+      constexpr Opcode kJumps[] = {Opcode::kJeqK, Opcode::kJgtK, Opcode::kJgeK, Opcode::kJsetK};
+      instruction.code = static_cast<std::uint16_t>(kJumps[Below(4)]);
+      if (!OneIn(4)) instruction.k = static_cast<std::uint32_t>(Below(kNumbers));
+    } else if (!info.emulated && !OneIn(100)) {
+      const auto mask = static_cast<std::uint32_t>(random_()) | (OneIn(2) ? kNumbers - 1 : 0);
+      const auto word = static_cast<std::uint32_t>(OneIn(4) ? 4 * Below(3) : 0);
+      instruction = OneIn(2) ? Instruction{static_cast<std::uint16_t>(Opcode::kAndK), 0, 0, mask}
+                             : Instruction{static_cast<std::uint16_t>(Opcode::kLdAbs), 0, 0, word};
+    } else if (info.opcode == Opcode::kLdAbs && !OneIn(20)) {
+      instruction.k = OneIn(4) ? 4 : 0;
+    }
+  }
+  return WithoutEarlyReads(std::move(program));
 }
 
 abi::Call ProgramGenerator::CallFor(bpf::ProgramView program) {

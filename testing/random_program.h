@@ -27,6 +27,10 @@ class ProgramGenerator {
   // About half pass; the others have a fault or a few. Also 0, 4095, 4096 and 4097 instructions.
   bpf::Program NearValid();
 
+  // Valid, and nearly all of instructions that the kernel's search for numbers that are always
+  // allowed understands (bpf/cache.h): jumps, masks and constants around small numbers.
+  bpf::Program NearlyEmulated();
+
   // A call whose words lie at and beside the program's constants. arch is AUDIT_ARCH_X86_64 or
   // _I386, other fields are anything.
   abi::Call CallFor(bpf::ProgramView program);

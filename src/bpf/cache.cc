@@ -14,6 +14,8 @@
 // any instruction outside a short list, even one that could not change the answer. The list is the
 // column `emulated` of opcodes.def. `ret #0x7fff0001` is an allow too, but the kernel compares the
 // whole value.
+//
+// Checked against the bitmaps of the running kernel for random stacks (bench/kernel_cache.cc).
 
 namespace callgate::bpf {
 namespace {
