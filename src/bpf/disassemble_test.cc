@@ -1,16 +1,7 @@
 #include "bpf/disassemble.h"
 
-#include <cctype>
-#include <cstdlib>
-#include <optional>
-#include <sstream>
-#include <string>
-#include <vector>
-
 #include "bpf/opcodes.h"
-#include "bpf/text.h"
 #include "gtest/gtest.h"
-#include "testing/random_program.h"
 
 namespace callgate::bpf {
 namespace {
@@ -95,78 +86,6 @@ l5:    ret #0x12345678                  ; unreachable
 l6:    ld [64]                          ; unreachable
 )");
   EXPECT_EQ(Disassemble({}), "");
-}
-
-// An assembler in small, for the listing alone: the shape of an operand, its numbers taken out,
-// tells the opcode.
-struct Parsed {
-  std::string shape;
-  std::vector<std::uint64_t> numbers;
-};
-
-Parsed Parse(const std::string& text) {
-  Parsed parsed;
-  const char* at = text.c_str();
-  while (*at != '\0') {
-    if (std::isdigit(static_cast<unsigned char>(*at)) == 0) {
-      parsed.shape += *at++;
-      continue;
-    }
-    char* end = nullptr;
-    parsed.numbers.push_back(std::strtoull(at, &end, 0));
-    parsed.shape += 'N';
-    at = end;
-  }
-  return parsed;
-}
-
-Instruction Assemble(const std::string& text, std::size_t pc) {
-  const Parsed parsed = Parse(text);
-  auto number = [&](std::size_t i) { return static_cast<std::uint32_t>(parsed.numbers.at(i)); };
-  auto skip = [&](std::size_t i) {
-    return static_cast<std::uint8_t>(parsed.numbers.at(i) - pc - 1);
-  };
-  if (parsed.shape.starts_with(".insn")) {
-    return {static_cast<std::uint16_t>(number(0)), static_cast<std::uint8_t>(number(1)),
-            static_cast<std::uint8_t>(number(2)), number(3)};
-  }
-  std::optional<Instruction> found;
-  for (const OpcodeInfo& info : AllOpcodes()) {
-    Instruction instruction{static_cast<std::uint16_t>(info.opcode), 0, 0, 0};
-    if (Parse(InstructionText(instruction, 0)).shape != parsed.shape) continue;
-    EXPECT_FALSE(found.has_value()) << "two opcodes are written alike: " << text;
-    const bool has_constant = parsed.numbers.size() % 2 == 1;  // jeq x, l1, l2 has two numbers
-    if (has_constant) instruction.k = number(info.operand == Operand::kIpHeader ? 1 : 0);
-    if (info.effect == Effect::kJumpAlways) {
-      instruction.k = number(0) - static_cast<std::uint32_t>(pc) - 1;
-    }
-    if (info.effect == Effect::kJump) {
-      instruction.jt = skip(has_constant ? 1 : 0);
-      instruction.jf = skip(has_constant ? 2 : 1);
-    }
-    found = instruction;
-  }
-  EXPECT_TRUE(found.has_value()) << text;
-  return found.value_or(Instruction{});
-}
-
-TEST(Disassemble, TextSaysAllOfEveryProgram) {
-  const std::uint64_t seed = testing::RandomSeed();
-  testing::ProgramGenerator generator(seed);
-  for (std::uint64_t i = testing::RandomCount(1000); i > 0; --i) {
-    const Program program = generator.NearValid();
-    if (program.size() > 600) continue;  // long programs add nothing here
-    Program read_back;
-    std::istringstream listing(Disassemble(program));
-    for (std::string line; std::getline(listing, line);) {
-      line.erase(std::min(line.find(" ;"), line.size()));
-      line.erase(line.find_last_not_of(' ') + 1);
-      EXPECT_EQ(line.substr(0, line.find(':')), "l" + std::to_string(read_back.size()));
-      line.erase(0, line.find_first_not_of(' ', line.find(':') + 1));
-      read_back.push_back(Assemble(line, read_back.size()));
-    }
-    ASSERT_EQ(read_back, program) << "seed " << seed << "\n" << Disassemble(program);
-  }
 }
 
 }  // namespace
