@@ -34,6 +34,9 @@ _callgate() {
         mapfile -t COMPREPLY < <(compgen -W \
           "$("$program" "$verb" --help 2>/dev/null | sed -n '/^options:/,$p' |
             grep -oE '^ +(-[a-z], )?--[a-z-]+' | tr -d ,)" -- "$current")
+      elif [[ $verb == asm || $verb == disasm ]]; then
+        compopt -o filenames 2>/dev/null
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
       else
         compopt -o filenames 2>/dev/null
         mapfile -t COMPREPLY < <(compgen -f -X '!*.cg' -- "$current"; compgen -d -- "$current")

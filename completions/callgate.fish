@@ -32,7 +32,8 @@ complete -c callgate -n '__callgate_previous_is -f --format' -a 'listing raw hex
 complete -c callgate -n "$before_separator; and string match -q -- '-*' (commandline -ct)" \
     -a '(__callgate_options)'
 complete -c callgate -n '__callgate_previous_is -o --output' -F
-complete -c callgate -n "$before_separator; and not __fish_seen_subcommand_from help; \
+complete -c callgate -n '__fish_seen_subcommand_from asm disasm' -F
+complete -c callgate -n "$before_separator; and not __fish_seen_subcommand_from help asm disasm; \
     and not __callgate_previous_is -f --format -o --output -a --arch --name --status-fd" \
     -a '(__fish_complete_suffix .cg)'
 complete -c callgate -n $after_separator -a '(__fish_complete_subcommand --fcs-skip=2)'

@@ -51,6 +51,10 @@ CASES = [
     Case("eval without a call", ["eval", "a.cg"], 2,
          err="callgate eval: no call given; for instance 'openat(AT_FDCWD, *, O_RDONLY)'; see 'callgate eval --help'\n"),
 
+    Case("assembly without a file", ["asm"], 2, err="callgate asm: no assembly file given; see 'callgate asm --help'\n"),
+    Case("two filters to list", ["disasm", "a.bpf", "b.bpf"], 2,
+         err="callgate disasm: one filter makes one listing; see 'callgate disasm --help'\n"),
+
     # What was given cannot be read, or says nothing that could be enforced.
     Case("missing policy", ["check", "none.cg"], 2, err="error: cannot open none.cg: No such file or directory\n"),
     Case("missing policy of run", ["run", "none.cg", "--", "true"], 125, err="error: cannot open none.cg: No such file or directory\n"),
@@ -74,6 +78,28 @@ CASES = [
          err="callgate fmt: a.cg is not in canonical form\n"),
     Case("notify without a handler", ["run", "a.cg", "--", "true"], 125, files={"a.cg": "default: allow\nmkdir: else -> notify\n"},
          err="callgate: a.cg:2: 'notify' asks a handler outside, and 'run' has none; use an errno, or install the compiled filter with a program that answers\n"),
+
+    Case("assembly with errors", ["asm", "a.s"], 2, files={"a.s": "ld [0]\njeqq #1, ok\nret #0\n"},
+         err="a.s:2:1: error: unknown instruction 'jeqq'\n"
+             "    jeqq #1, ok\n"
+             "    ^~~~\n"
+             "  note: did you mean 'jeq'?\n"),
+    Case("assembly that the kernel would refuse", ["asm", "a.s"], 2, files={"a.s": "ldb [0] ; a byte\nret #0\n"},
+         err="a.s:1:1: error: not allowed in seccomp filters; load an aligned word, ld [0] to ld [60]\n"
+             "    ldb [0] ; a byte\n"
+             "    ^~~~~~~\n"),
+    Case("empty assembly", ["asm", "-"], 2, err="error: the program is empty; a filter has 1 to 4096 instructions\n"),
+    Case("missing filter", ["disasm", "none.bpf"], 2, err="callgate disasm: cannot read none.bpf: No such file or directory\n"),
+    Case("filter that is none", ["disasm", "a.bpf"], 2, files={"a.bpf": "hello\n"},
+         err="callgate disasm: a.bpf: cannot read filter program: line 1, column 1: 'code' is not a hex number\n"),
+    Case("filter that the kernel would refuse", ["disasm", "-"], 1, stdin="30 0 0 0\n6 0 0 0\n",
+         out="l0:    ldb [0]\nl1:    ret #0                           ; kill_thread\n",
+         err="callgate disasm: -: not a seccomp filter: instruction 0, 'ldb [0]': "
+             "not allowed in seccomp filters; load an aligned word, ld [0] to ld [60]\n"),
+    Case("every format is read back", [], 0, files={"a.cg": ALLOW_MOST},
+         shell='for f in raw hex json; do "$CALLGATE" compile -f $f -o a.$f a.cg && "$CALLGATE" disasm a.$f > a.$f.s || exit; '
+               '"$CALLGATE" asm -f $f a.$f.s | cmp - a.$f || exit; done; '
+               '"$CALLGATE" compile -o a.s a.cg && cmp a.s a.raw.s && cmp a.s a.hex.s && cmp a.s a.json.s'),
 
     # The command cannot be run.
     Case("command not found", ["run", "a.cg", "--", "no-such-command"], 127, files={"a.cg": ALLOW_MOST}, err="callgate: cannot run no-such-command: command not found\n"),

@@ -27,28 +27,6 @@
 
 namespace callgate {
 
-// The policy's text is wrong, or doubtful. Line and column are 1-based; columns count code points.
-struct Diagnostic {
-  enum class Severity : std::uint8_t { kError, kWarning };
-
-  Severity severity = Severity::kError;
-  std::string file;
-  std::uint32_t line = 0;  // 0: about no place in particular
-  std::uint32_t column = 0;
-  std::string message;
-  std::vector<std::string> notes;
-  std::string text;        // whole: label, message, source line, caret, notes; ends with a newline
-  std::string color_text;  // the same with terminal colours
-};
-
-// Why a policy was refused: every error of the file, and the warnings found on the way. Never
-// empty.
-struct CALLGATE_EXPORT Diagnostics {
-  std::vector<Diagnostic> all;
-
-  std::string Render() const;
-};
-
 // What gives a verdict.
 enum class VerdictSource : std::uint8_t {
   kClause,   // a clause of a rule matched

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <expected>
 #include <span>
 #include <string>
 #include <string_view>
@@ -45,6 +46,11 @@ class CALLGATE_EXPORT Program {
   // instruction.
   static Result<Program> FromInstructions(std::vector<Instruction> instructions);
 
+  // Reads filter assembly, a listing of Write or the syntax of the kernel's bpf_asm, and checks as
+  // above. `name` stands for the file in messages.
+  static std::expected<Program, Diagnostics> FromAssembly(const std::string& name,
+                                                          std::string text);
+
   std::span<const Instruction> instructions() const { return instructions_; }
 
   // `name` is for kCHeader and must be a C identifier. kRaw may hold NUL bytes.
@@ -58,6 +64,13 @@ class CALLGATE_EXPORT Program {
   std::vector<Instruction> instructions_;
   friend class Policy;
 };
+
+// The instructions of a dump, as Write gives it in kRaw, kHex or kJson; which one, and the byte
+// order of kRaw, is seen from the bytes. Not checked as a filter.
+CALLGATE_EXPORT Result<std::vector<Instruction>> ReadDump(std::string_view bytes);
+
+// The listing of any program, also of one that seccomp(2) refuses. FromAssembly reads it.
+CALLGATE_EXPORT std::string Disassemble(std::span<const Instruction> instructions);
 
 struct InstallOptions {
   // Put the filter on every thread of the process (SECCOMP_FILTER_FLAG_TSYNC). Otherwise on the

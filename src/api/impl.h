@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "abi/call.h"
+#include "base/diagnostic.h"
 #include "base/source.h"
 #include "bpf/program.h"
 #include "callgate/policy.h"
@@ -23,6 +24,9 @@ struct Policy::Impl {
 
 abi::Call ToInternal(const Call& call);
 bpf::Program ToInternal(std::span<const Instruction> instructions);
+std::vector<Instruction> ToPublic(bpf::ProgramView program);
+std::vector<Diagnostic> ToPublic(const base::Diagnostics& diagnostics,
+                                 const base::SourceMap& sources);
 
 // The public verdict for one of the policy's own.
 Verdict Describe(const Policy::Impl& policy, const policy::Verdict& verdict, const abi::Call& call);

@@ -14,38 +14,6 @@
 namespace callgate {
 namespace {
 
-std::vector<Diagnostic> ToPublic(const base::Diagnostics& diagnostics,
-                                 const base::SourceMap& sources) {
-  std::vector<Diagnostic> all;
-  for (const base::Diagnostic& one : diagnostics.all()) {
-    Diagnostic diagnostic;
-    diagnostic.severity = one.severity == base::Severity::kError ? Diagnostic::Severity::kError
-                                                                 : Diagnostic::Severity::kWarning;
-    diagnostic.file = sources.name(one.span.file);
-    if (one.span.valid()) {
-      base::Position position = sources.PositionOf(one.span.file, one.span.begin);
-      diagnostic.line = position.line;
-      diagnostic.column = position.column;
-    }
-    diagnostic.message = one.message;
-    for (const base::Note& note : one.notes) {
-      std::string place = note.span.valid() ? sources.Label(note.span) + ": " : "";
-      diagnostic.notes.push_back(place + note.message);
-    }
-    diagnostic.text = base::Render(one, sources, base::Color::kNo);
-    diagnostic.color_text = base::Render(one, sources, base::Color::kYes);
-    all.push_back(std::move(diagnostic));
-  }
-  if (diagnostics.error_count() > base::Diagnostics::kMaxErrors) {
-    Diagnostic rest;
-    rest.message = std::to_string(diagnostics.error_count() - base::Diagnostics::kMaxErrors) +
-                   " more errors are not shown";
-    rest.text = rest.color_text = "error: " + rest.message + "\n";
-    all.push_back(std::move(rest));
-  }
-  return all;
-}
-
 template <typename Read>
 std::expected<Policy, Diagnostics> MakePolicy(const std::string& name, Read read) {
   auto impl = std::make_shared<Policy::Impl>();
@@ -60,12 +28,6 @@ std::expected<Policy, Diagnostics> MakePolicy(const std::string& name, Read read
 }
 
 }  // namespace
-
-std::string Diagnostics::Render() const {
-  std::string text;
-  for (const Diagnostic& diagnostic : all) text += diagnostic.text;
-  return text;
-}
 
 std::expected<Policy, Diagnostics> Policy::FromFile(const std::string& path) {
   return MakePolicy(path, [&](base::SourceMap& sources, base::Diagnostics& diagnostics) {
@@ -86,12 +48,7 @@ const std::vector<Diagnostic>& Policy::warnings() const { return impl_->warnings
 Result<Program> Policy::Compile() const {
   base::Result<bpf::Program> compiled = codegen::Compile(policy::Lower(impl_->typed));
   if (!compiled) return std::unexpected(Error{compiled.error().ToString()});
-  std::vector<Instruction> instructions;
-  instructions.reserve(compiled->size());
-  for (const bpf::Instruction& insn : *compiled) {
-    instructions.push_back({insn.code, insn.jt, insn.jf, insn.k});
-  }
-  return Program::FromInstructions(std::move(instructions));
+  return Program::FromInstructions(ToPublic(*compiled));
 }
 
 std::expected<std::string, Diagnostics> FormatPolicyText(const std::string& name,

@@ -5,7 +5,11 @@
 
 #include "api/impl.h"
 #include "base/check.h"
+#include "base/diagnostic.h"
+#include "base/source.h"
+#include "bpf/assemble.h"
 #include "bpf/disassemble.h"
+#include "bpf/dump.h"
 #include "bpf/encode.h"
 #include "bpf/interpret.h"
 #include "bpf/verify.h"
@@ -29,6 +33,15 @@ bpf::Program ToInternal(std::span<const Instruction> instructions) {
   return program;
 }
 
+std::vector<Instruction> ToPublic(bpf::ProgramView program) {
+  std::vector<Instruction> instructions;
+  instructions.reserve(program.size());
+  for (const bpf::Instruction& insn : program) {
+    instructions.push_back({insn.code, insn.jt, insn.jf, insn.k});
+  }
+  return instructions;
+}
+
 Result<Program> Program::FromInstructions(std::vector<Instruction> instructions) {
   if (auto verified = bpf::Verify(ToInternal(instructions)); !verified) {
     return std::unexpected(Error{"not a seccomp filter: " + verified.error().message});
@@ -36,6 +49,36 @@ Result<Program> Program::FromInstructions(std::vector<Instruction> instructions)
   Program program;
   program.instructions_ = std::move(instructions);
   return program;
+}
+
+std::expected<Program, Diagnostics> Program::FromAssembly(const std::string& name,
+                                                          std::string text) {
+  base::SourceMap sources;
+  base::Diagnostics diagnostics;
+  const base::FileId file = sources.Add(name, std::move(text));
+  const auto assembly = bpf::Assemble(sources, file, diagnostics);
+  if (assembly) {
+    if (auto verified = bpf::Verify(assembly->program); !verified) {
+      const std::size_t pc = verified.error().pc;
+      const bool is_program =
+          assembly->program.empty() || assembly->program.size() > bpf::kMaxInstructions;
+      diagnostics.Error(is_program ? base::Span{} : assembly->lines[pc], verified.error().reason);
+    }
+  }
+  if (diagnostics.HasErrors()) return std::unexpected(Diagnostics{ToPublic(diagnostics, sources)});
+  Program program;
+  program.instructions_ = ToPublic(assembly->program);
+  return program;
+}
+
+Result<std::vector<Instruction>> ReadDump(std::string_view bytes) {
+  const auto program = bpf::DecodeDump(bytes);
+  if (!program) return std::unexpected(Error{program.error().ToString()});
+  return ToPublic(*program);
+}
+
+std::string Disassemble(std::span<const Instruction> instructions) {
+  return bpf::Disassemble(ToInternal(instructions));
 }
 
 Result<std::string> Program::Write(ProgramFormat program_format, std::string_view name) const {

@@ -123,8 +123,10 @@ std::string WordName(std::uint8_t word, std::endian order) {
   return fmt::format("arg{}.{}", index, word == abi::ArgLowWord(index, order) ? "lo" : "hi");
 }
 
-bool IsNumber(const Known& known, const Instruction& instruction) {
-  return known.a && known.a->IsWhole(abi::kNrWord) && instruction.k < abi::kX32Bit;
+// Is the constant a system call number? Numbers are read in decimal, masks and values in hex.
+bool IsNumber(const Known& known, const Instruction& instruction, const OpcodeInfo& info) {
+  return info.effect == Effect::kJump && info.opcode != Opcode::kJsetK && known.a &&
+         known.a->IsWhole(abi::kNrWord) && instruction.k < abi::kX32Bit;
 }
 
 std::string NrText(std::optional<std::uint32_t> audit_arch, Opcode opcode, std::uint32_t k) {
@@ -197,7 +199,7 @@ std::string Disassemble(ProgramView program) {
     if (TextIsExact(instruction, pc, program.size())) {
       const Known known = facts[pc].value_or(Known{});
       text = InstructionText(instruction, pc,
-                             IsNumber(known, instruction) ? Radix::kDecimal : Radix::kHex);
+                             IsNumber(known, instruction, *info) ? Radix::kDecimal : Radix::kHex);
       comment = facts[pc] ? Comment(instruction, *info, known, order) : "unreachable";
     } else {
       text = RawInstructionText(instruction);

@@ -62,6 +62,18 @@ l8:    ret #0x7fff0000                  ; allow
 )");
 }
 
+TEST(Disassemble, OnlyWhatIsComparedWithTheNumberIsDecimal) {
+  const Program program = {At(Opcode::kLdAbs, 0), At(Opcode::kJgeK, 257, 2, 0),
+                           At(Opcode::kJsetK, 0x100, 1, 0), At(Opcode::kAndK, 0x1ff),
+                           At(Opcode::kRetK, 0x50001)};
+  EXPECT_EQ(Disassemble(program), R"(l0:    ld [0]                           ; nr
+l1:    jge #257, l4, l2                 ; nr >= 257
+l2:    jset #0x100, l4, l3              ; (nr & 0x100) != 0
+l3:    and #0x1ff
+l4:    ret #0x50001                     ; errno(EPERM)
+)");
+}
+
 TEST(Disassemble, HalvesFollowTheByteOrderOfTheFiltersArch) {
   const Program program = {At(Opcode::kLdAbs, 4), At(Opcode::kJeqK, 0x80000016, 0, 2),
                            At(Opcode::kLdAbs, 16), At(Opcode::kLdAbs, 8), At(Opcode::kRetA)};

@@ -25,7 +25,8 @@ namespace {
 
 std::unexpected<VerifyError> Refuse(ProgramView program, std::size_t pc, std::string_view why) {
   return std::unexpected(VerifyError{
-      pc, fmt::format("instruction {}, '{}': {}", pc, InstructionText(program[pc], pc), why)});
+      pc, std::string(why),
+      fmt::format("instruction {}, '{}': {}", pc, InstructionText(program[pc], pc), why)});
 }
 
 // Why seccomp takes no instruction like this, and what to write instead.
@@ -76,9 +77,10 @@ std::expected<void, VerifyError> CheckInstructions(ProgramView program) {
     const Instruction& instruction = program[pc];
     const OpcodeInfo* info = FindOpcode(instruction.code);
     if (info == nullptr) {
+      const std::string reason =
+          fmt::format("code {:#06x} is no classic BPF instruction", instruction.code);
       return std::unexpected(
-          VerifyError{pc, fmt::format("instruction {}: code {:#06x} is no classic BPF instruction",
-                                      pc, instruction.code)});
+          VerifyError{pc, reason, fmt::format("instruction {}: {}", pc, reason)});
     }
     if (!info->seccomp) return Refuse(program, pc, WhyNotInSeccomp(*info));
     if (auto fault = OperandFault(*info, instruction.k)) return Refuse(program, pc, *fault);
@@ -135,15 +137,16 @@ std::expected<void, VerifyError> CheckMemory(ProgramView program) {
 }  // namespace
 
 std::expected<void, VerifyError> Verify(ProgramView program) {
+  auto refuse_length = [](const std::string& why) {
+    return std::unexpected(VerifyError{0, why, why});
+  };
   if (program.empty()) {
-    return std::unexpected(VerifyError{
-        0,
-        fmt::format("the program is empty; a filter has 1 to {} instructions", kMaxInstructions)});
+    return refuse_length(
+        fmt::format("the program is empty; a filter has 1 to {} instructions", kMaxInstructions));
   }
   if (program.size() > kMaxInstructions) {
-    return std::unexpected(
-        VerifyError{0, fmt::format("the program has {} instructions; the kernel's limit is {}",
-                                   program.size(), kMaxInstructions)});
+    return refuse_length(fmt::format("the program has {} instructions; the kernel's limit is {}",
+                                     program.size(), kMaxInstructions));
   }
   if (auto result = CheckInstructions(program); !result) return result;
   const OpcodeInfo* last = FindOpcode(program.back().code);

@@ -10,6 +10,7 @@ namespace callgate::bpf {
 
 struct VerifyError {
   std::size_t pc;       // the instruction refused, from 0; 0 if the length is wrong
+  std::string reason;   // "not allowed in seccomp filters; …"
   std::string message;  // complete: "instruction 3, 'ldb [0]': not allowed in seccomp filters; …"
 
   bool operator==(const VerifyError&) const = default;

@@ -23,6 +23,12 @@ constexpr Option kCompileOptions[] = {
     {"name", 0, "NAME", "C identifier for -f c (default callgate_filter)"},
 };
 
+constexpr Option kAsmOptions[] = {
+    {"format", 'f', "FORMAT", "hex (default), listing, raw, c or json"},
+    {"output", 'o', "FILE", "write there instead of to standard output"},
+    {"name", 0, "NAME", "C identifier for -f c (default callgate_filter)"},
+};
+
 constexpr Option kEvalOptions[] = {kJson};
 
 constexpr Option kRunOptions[] = {
@@ -68,6 +74,20 @@ constexpr Verb kVerbs[] = {
      "for another ABI. Exits 0 if every CALL is allowed, 1 if one is not, 3 if a\n"
      "wildcard decides.",
      kEvalOptions, RunEval, kBadInput},
+    {"asm", "assemble a seccomp filter", "FILE",
+     "Reads filter assembly from FILE ('-' is standard input): a listing as 'compile'\n"
+     "and 'disasm' print it, or what the kernel's bpf_asm takes, one instruction a\n"
+     "line. The program is checked as the kernel would check it before it is written.",
+     kAsmOptions, RunAsm, kBadInput},
+    {"disasm",
+     "list a seccomp filter",
+     "FILE",
+     "Lists the filter in FILE ('-' is standard input), written by 'compile' or 'asm'\n"
+     "in the format raw, hex or json, or by another tool. Behind each instruction\n"
+     "stands what it means for a call. Exits 0, or 1 if the kernel would refuse it.",
+     {},
+     RunDisasm,
+     kBadInput},
     {"doctor", "what of callgate works on this machine", "",
      "Probes the kernel and this process's rights, and says what each gap means and\n"
      "what to do about it. Exits 0 if 'callgate run' works here, else 1.",

@@ -11,9 +11,11 @@ std::span<const Verb> AllVerbs();
 // CG_CHECKs that the verb exists.
 const Verb& VerbNamed(std::string_view name);
 
+int RunAsm(const Arguments& arguments);
 int RunCheck(const Arguments& arguments);
 int RunFmt(const Arguments& arguments);
 int RunCompile(const Arguments& arguments);
+int RunDisasm(const Arguments& arguments);
 int RunEval(const Arguments& arguments);
 int RunRun(const Arguments& arguments);
 int RunDoctor(const Arguments& arguments);
