@@ -85,7 +85,7 @@ Program WithoutEarlyReads(Program program) {
 }  // namespace
 
 std::uint64_t RandomCount(std::uint64_t default_count) {
-  return FromEnvironment("CALLGATE_RANDOM_COUNT", default_count);
+  return FromEnvironment("CALLGATE_RANDOM_COUNT", default_count / CALLGATE_SLOWDOWN);
 }
 
 std::uint64_t RandomSeed() {

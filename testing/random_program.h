@@ -11,7 +11,8 @@
 
 namespace callgate::testing {
 
-// How many random cases a test runs: CALLGATE_RANDOM_COUNT, or the default that fits a quick test.
+// How many random cases a test runs: CALLGATE_RANDOM_COUNT, or the default that fits a quick test,
+// a tenth of it under sanitizers.
 std::uint64_t RandomCount(std::uint64_t default_count);
 // CALLGATE_RANDOM_SEED, or a new one a run. A test prints it with every failure.
 std::uint64_t RandomSeed();
