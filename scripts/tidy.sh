@@ -4,7 +4,8 @@
 # A file's finding depends on itself, the headers it may include, the compile command, the checks
 # and clang-tidy. A file that is clean leaves a stamp named after the hash of all of that, with all
 # headers of the tree taken as one: a changed header checks everything again, which is slower than
-# it could be and never wrong. A file takes about 4.5 s of one core (2026-11-24).
+# it could be and never wrong. Like the compiler cache, the stamps are shared by all checkouts.
+# A file takes about 4.5 s of one core (2026-11-24).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -17,7 +18,7 @@ if [[ ! -e build/clang/build.ninja ]]; then
 else
   cmake build/clang >build/clang/configure.log # new files get their compile command
 fi
-stamps=build/clang/tidy
+stamps=${XDG_CACHE_HOME:-$HOME/.cache}/callgate/tidy
 mkdir -p "$stamps"
 
 # shellcheck disable=SC2046
@@ -40,7 +41,8 @@ for entry in json.load(open(sys.argv[1])):
     file = os.path.relpath(entry["file"])
     if not file.endswith(".cc") or file.startswith("build/"):
         continue  # C and assembly of tests, generated tables
-    print(file, hashlib.sha256(entry["command"].encode()).hexdigest())
+    command = entry["command"].replace(os.getcwd(), "")
+    print(file, hashlib.sha256(command.encode()).hexdigest())
 PYTHON
 )
 if ((${#todo[@]} == 0)); then
