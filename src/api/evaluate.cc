@@ -3,10 +3,10 @@
 
 #include "abi/action.h"
 #include "abi/syscalls.h"
+#include "api/compile.h"
 #include "api/impl.h"
 #include "bpf/interpret.h"
 #include "callgate/policy.h"
-#include "codegen/compile.h"
 #include "fmt/format.h"
 #include "policy/call_text.h"
 #include "policy/lower.h"
@@ -93,7 +93,7 @@ Result<Evaluation> Policy::EvaluateText(std::string_view text) const {
   abi::ArchId home = impl_->typed.arches.front().arch;
   base::Result<policy::CallPattern> pattern = policy::ParseCall(text, home);
   if (!pattern) return std::unexpected(Error{pattern.error().ToString()});
-  base::Result<bpf::Program> program = codegen::Compile(policy::Lower(impl_->typed));
+  base::Result<bpf::Program> program = CompileValidated(policy::Lower(impl_->typed));
   if (!program) return std::unexpected(Error{program.error().ToString()});
 
   Evaluation evaluation;

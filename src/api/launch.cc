@@ -4,8 +4,8 @@
 #include <optional>
 #include <utility>
 
+#include "api/compile.h"
 #include "api/impl.h"
-#include "codegen/compile.h"
 #include "fmt/format.h"
 #include "graph/combine.h"
 #include "kernel/kernel.h"
@@ -54,7 +54,7 @@ base::Result<bpf::Program> CompileLayers(const std::vector<Policy>& layers,
   for (std::size_t i = 1; i < layers.size(); ++i) {
     all = graph::StrictestOf(all, policy::Lower(layers[i].impl().typed, options));
   }
-  return codegen::Compile(all);
+  return CompileValidated(all);
 }
 
 // By the layer that wins: the strictest action, the newest layer's on a tie.

@@ -2,9 +2,9 @@
 
 #include <utility>
 
+#include "api/compile.h"
 #include "api/impl.h"
 #include "base/diagnostic.h"
-#include "codegen/compile.h"
 #include "policy/file_reader.h"
 #include "policy/lower.h"
 #include "policy/parser.h"
@@ -46,7 +46,7 @@ const std::string& Policy::name() const { return impl_->name; }
 const std::vector<Diagnostic>& Policy::warnings() const { return impl_->warnings; }
 
 Result<Program> Policy::Compile() const {
-  base::Result<bpf::Program> compiled = codegen::Compile(policy::Lower(impl_->typed));
+  base::Result<bpf::Program> compiled = CompileValidated(policy::Lower(impl_->typed));
   if (!compiled) return std::unexpected(Error{compiled.error().ToString()});
   return Program::FromInstructions(ToPublic(*compiled));
 }
