@@ -1,7 +1,8 @@
-// Three evaluators that share no code must agree on every call: Judge, which reads the typed policy
-// as the language is defined; Evaluate on its decision graph; and the interpreter on the filter
-// that the graph was compiled to. A disagreement is shrunk to the smallest policy that still shows
-// it.
+// Four evaluators must agree on every call: Judge, which reads the typed policy as the language is
+// defined; Evaluate on its decision graph; the interpreter on the filter that the graph was compiled
+// to; and Evaluate on the graph that the filter was lifted to. The first three share no code. And
+// the proof of each compile, which compares the two graphs, must hold. A disagreement is shrunk to
+// the smallest policy that still shows it.
 //
 //   CALLGATE_RANDOM_POLICIES  how many random policies (default 3000)
 //   CALLGATE_RANDOM_SEED      the first one's seed (default 1); each policy has the next number
@@ -13,6 +14,8 @@
 #include <optional>
 #include <string>
 
+#include "analyse/compare.h"
+#include "analyse/lift.h"
 #include "bpf/interpret.h"
 #include "codegen/compile.h"
 #include "policy/lower.h"
@@ -43,7 +46,11 @@ abi::CallWords WordsOf(const abi::Call& call) {
 class Subject {
  public:
   explicit Subject(const TypedPolicy& policy)
-      : policy_(policy), graph_(policy::Lower(policy)), program_(codegen::Compile(graph_)) {}
+      : policy_(policy), graph_(policy::Lower(policy)), program_(codegen::Compile(graph_)) {
+    if (!program_) return;
+    lifted_ = analyse::Lift(*program_, graph_.pool);
+    proof_ = analyse::CompareWithSource(graph_, *program_).equal;
+  }
 
   // What disagrees on this call; empty: nothing.
   std::string Disagreement(const abi::Call& call) const {
@@ -55,6 +62,9 @@ class Subject {
     if (program_) {
       const std::uint32_t filtered = bpf::Interpret(*program_, WordsOf(call));
       if (filtered != judged) text += " filter " + abi::RetValueToString(filtered);
+      const std::uint32_t lifted = graph::Evaluate(graph_.pool, lifted_.root, WordsOf(call));
+      if (lifted != judged) text += " lifted filter " + abi::RetValueToString(lifted);
+      if (proof_ != analyse::Answer::kHolds) text += " no proof of the compile";
     } else if (program_.error().operation != "compile filter") {
       text += " compiler: " + program_.error().ToString();
     }
@@ -68,6 +78,8 @@ class Subject {
   const TypedPolicy& policy_;
   graph::Graph graph_;
   base::Result<bpf::Program> program_;
+  analyse::Lifted lifted_;
+  analyse::Answer proof_ = analyse::Answer::kUndecided;
 };
 
 // The smallest policy that still fails on this call, for the failure message.

@@ -1,5 +1,6 @@
 #include "analyse/compare.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "abi/action.h"
@@ -41,11 +42,33 @@ void Replay(const Comparison& comparison, bpf::ProgramView a, bpf::ProgramView b
 
 }  // namespace
 
-Comparison Compare(const graph::Pool& pool, const Lifted& a, const Lifted& b,
+std::uint32_t EffectOf(std::uint32_t ret_value) {
+  abi::Action action = abi::ActionFromValue(ret_value).value_or(abi::kKillProcess);
+  constexpr std::uint16_t kMaxErrno = 4095;  // MAX_ERRNO, linux/err.h
+  switch (action.kind) {
+    case abi::ActionKind::kErrno:
+      action.data = std::min(action.data, kMaxErrno);
+      break;
+    case abi::ActionKind::kTrap:
+    case abi::ActionKind::kTrace:
+      break;
+    case abi::ActionKind::kKillProcess:
+    case abi::ActionKind::kKillThread:
+    case abi::ActionKind::kUserNotif:
+    case abi::ActionKind::kLog:
+    case abi::ActionKind::kAllow:
+      action.data = 0;
+      break;
+  }
+  return action.value();
+}
+
+Comparison Compare(const graph::Pool& pool, const Lifted& a, const Lifted& b, Alike alike,
                    const ProductLimits& limits) {
   const bool all_decided = a.undecided.empty() && b.undecided.empty();
   auto classify = [&](std::uint32_t a_value, std::uint32_t b_value) {
     if (a.IsUndecided(a_value) || b.IsUndecided(b_value)) return kUndecidedKind;
+    if (alike == Alike::kEffect) return KindOf(EffectOf(a_value), EffectOf(b_value));
     return KindOf(a_value, b_value);
   };
   Comparison result;
@@ -79,7 +102,7 @@ Comparison ComparePrograms(bpf::ProgramView a, bpf::ProgramView b, const Product
   graph::Pool pool;
   const Lifted a_graph = Lift(a, pool);
   const Lifted b_graph = Lift(b, pool);
-  Comparison result = Compare(pool, a_graph, b_graph, limits);
+  Comparison result = Compare(pool, a_graph, b_graph, Alike::kValue, limits);
   Replay(result, a, b);
   return result;
 }
@@ -88,7 +111,7 @@ Comparison CompareWithSource(graph::Graph& source, bpf::ProgramView program) {
   Lifted a;
   a.root = source.root;
   const Lifted b = Lift(program, source.pool);
-  return Compare(source.pool, a, b, {.max_meetings = 1});
+  return Compare(source.pool, a, b, Alike::kValue, {.max_meetings = 1});
 }
 
 }  // namespace callgate::analyse

@@ -14,6 +14,16 @@ namespace callgate::analyse {
 
 enum class Answer : std::uint8_t { kHolds, kFails, kUndecided };
 
+// When do two return values count as one?
+enum class Alike : std::uint8_t {
+  kValue,   // they are one number
+  kEffect,  // the kernel does the same: EffectOf() is one number
+};
+
+// The plainest value with the same effect on a call (kernel/seccomp.c, __seccomp_filter): unknown
+// actions kill, only errno, trap and trace look at their data, and no errno is larger than 4095.
+std::uint32_t EffectOf(std::uint32_t ret_value);
+
 // How B decides where A and B differ.
 enum class DifferenceKind : std::uint8_t {
   kLooser = 1,   // B's action is less strict
@@ -40,10 +50,10 @@ struct Comparison {
 
 // Strictness is the kernel's precedence of actions (abi::Action::Outranks); an unknown action
 // kills.
-Comparison Compare(const graph::Pool& pool, const Lifted& a, const Lifted& b,
+Comparison Compare(const graph::Pool& pool, const Lifted& a, const Lifted& b, Alike alike,
                    const ProductLimits& limits = {});
 
-// Both pass bpf::Verify. Every witness has been interpreted under both.
+// Both pass bpf::Verify. Equal values are alike. Every witness has been interpreted under both.
 Comparison ComparePrograms(bpf::ProgramView a, bpf::ProgramView b,
                            const ProductLimits& limits = {});
 

@@ -51,6 +51,34 @@ std::string_view StateName(Feature::State state) {
   return "";
 }
 
+std::string_view AnswerName(Answer answer) {
+  switch (answer) {
+    case Answer::kHolds:
+      return "holds";
+    case Answer::kFails:
+      return "fails";
+    case Answer::kUndecided:
+      return "undecided";
+  }
+  return "";
+}
+
+std::string_view KindName(Difference::Kind kind) {
+  switch (kind) {
+    case Difference::Kind::kLooser:
+      return "looser";
+    case Difference::Kind::kTighter:
+      return "tighter";
+    case Difference::Kind::kOther:
+      return "other";
+  }
+  return "";
+}
+
+Json WitnessJson(const Call& call, std::string_view text) {
+  return {{"text", text}, {"nr", call.nr}, {"arch", call.arch}, {"ip", call.ip}, {"args", call.args}};
+}
+
 }  // namespace
 
 std::string DiagnosticsJson(const std::vector<Diagnostic>& diagnostics) {
@@ -78,6 +106,40 @@ std::string EvaluationsJson(const std::vector<Evaluation>& evaluations) {
                    {"verdict", evaluation.verdict ? ToJson(*evaluation.verdict) : Json()},
                    {"cases", cases},
                    {"path", evaluation.path}});
+  }
+  return Dump(all);
+}
+
+std::string ComparisonJson(const Subject& a, const Subject& b, const Comparison& comparison) {
+  Json differences = Json::array();
+  for (const Difference& one : comparison.differences) {
+    differences.push_back({{"kind", KindName(one.kind)},
+                           {"arch", one.arch},
+                           {"call", one.call},
+                           {"every_argument", one.every_argument},
+                           {"a_action", one.a_action},
+                           {"b_action", one.b_action},
+                           {"witness", WitnessJson(one.witness, one.witness_text)}});
+  }
+  return Dump({{"a", a.name()},
+               {"b", b.name()},
+               {"equal", AnswerName(comparison.equal)},
+               {"a_within_b", AnswerName(comparison.a_within_b)},
+               {"b_within_a", AnswerName(comparison.b_within_a)},
+               {"undecided", comparison.undecided},
+               {"arches", comparison.arches},
+               {"differences", differences}});
+}
+
+std::string ProofsJson(const std::vector<Proof>& proofs) {
+  Json all = Json::array();
+  for (const Proof& proof : proofs) {
+    const bool fails = proof.answer == Answer::kFails;
+    all.push_back({{"statement", proof.statement},
+                   {"answer", AnswerName(proof.answer)},
+                   {"witness", fails ? WitnessJson(proof.witness, proof.witness_text) : Json()},
+                   {"action", proof.action},
+                   {"undecided", proof.undecided}});
   }
   return Dump(all);
 }

@@ -13,6 +13,17 @@
 #include "fmt/format.h"
 
 namespace callgate::cli {
+namespace {
+
+Diagnostics Unreadable(const std::string& path, const Error& error) {
+  Diagnostic unreadable;
+  unreadable.file = path;
+  unreadable.message = error.message;
+  unreadable.text = unreadable.color_text = fmt::format("error: {}\n", error.message);
+  return {{std::move(unreadable)}};
+}
+
+}  // namespace
 
 bool UseColor(int fd) {
   auto is_set = [](const char* name) {
@@ -63,11 +74,7 @@ std::expected<Policy, Diagnostics> ReadPolicy(const std::string& path) {
   if (path != "-") return Policy::FromFile(path);
   auto text = ReadInput(path);
   if (text) return Policy::FromText("<stdin>", std::move(*text));
-  Diagnostic unreadable;
-  unreadable.file = path;
-  unreadable.message = text.error().message;
-  unreadable.text = unreadable.color_text = fmt::format("error: {}\n", unreadable.message);
-  return std::unexpected(Diagnostics{{unreadable}});
+  return std::unexpected(Unreadable(path, text.error()));
 }
 
 std::optional<Policy> LoadPolicy(const std::string& path) {
@@ -77,6 +84,30 @@ std::optional<Policy> LoadPolicy(const std::string& path) {
   }
   if (!policy) return std::nullopt;
   return std::move(*policy);
+}
+
+std::optional<Subject> LoadSubject(const std::string& path) {
+  std::expected<Subject, Diagnostics> subject = [&]() -> std::expected<Subject, Diagnostics> {
+    if (path != "-") return Subject::FromFile(path);
+    auto bytes = ReadInput(path);
+    if (bytes) return Subject::FromBytes("<stdin>", std::move(*bytes));
+    return std::unexpected(Unreadable(path, bytes.error()));
+  }();
+  if (subject) return std::move(*subject);
+  for (const Diagnostic& finding : subject.error().all) PrintDiagnostic(finding);
+  return std::nullopt;
+}
+
+int StatusOf(Answer answer) {
+  switch (answer) {
+    case Answer::kHolds:
+      return kHolds;
+    case Answer::kFails:
+      return kDoesNotHold;
+    case Answer::kUndecided:
+      break;
+  }
+  return kUndecided;
 }
 
 }  // namespace callgate::cli

@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "callgate/analysis.h"
 #include "callgate/policy.h"
 
 namespace callgate::cli {
@@ -24,6 +25,11 @@ void Complain(std::string_view verb, std::string_view message);
 std::expected<Policy, Diagnostics> ReadPolicy(const std::string& path);
 // The same, printing every finding on stderr. nullopt: there was an error.
 std::optional<Policy> LoadPolicy(const std::string& path);
+
+// A policy or a filter, "-" for standard input; prints why it is refused.
+std::optional<Subject> LoadSubject(const std::string& path);
+// The exit status that says an answer.
+int StatusOf(Answer answer);
 
 // All of a file; "-" is standard input.
 Result<std::string> ReadInput(const std::string& path);

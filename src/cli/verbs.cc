@@ -31,6 +31,16 @@ constexpr Option kAsmOptions[] = {
 
 constexpr Option kEvalOptions[] = {kJson};
 
+constexpr Option kDiffOptions[] = {kJson};
+
+constexpr Option kProveOptions[] = {
+    {"never", 0, "CALL", "no call like this is ever allowed"},
+    {"always", 0, "CALL", "every call like this is allowed"},
+    {"subset-of", 0, "B", "SUBJECT is at least as strict as B on every call"},
+    {"equal", 0, "B", "SUBJECT and B decide every call alike"},
+    kJson,
+};
+
 constexpr Option kRunOptions[] = {
     {"no-supervisor", 0, "", "the kernel enforces alone: no reports, nothing stays behind"},
     {"status-fd", 0, "N", "write JSON lines to descriptor N: started, denied, exited"},
@@ -88,6 +98,23 @@ constexpr Verb kVerbs[] = {
      {},
      RunDisasm,
      kBadInput},
+    {"diff", "did this change loosen a policy?", "A B",
+     "Compares two policies or filters over every possible call and prints where they\n"
+     "differ, each time with a witness: a call that both have been run on. LOOSER and\n"
+     "TIGHTER say how B decides. A and B may each be a policy or a filter as 'compile'\n"
+     "writes it (raw, hex, json); '-' is standard input.\n"
+     "\n"
+     "Exits 0 if B is a subset of A (for every call at least as strict), 1 if B allows\n"
+     "or softens something, 3 if that cannot be decided.",
+     kDiffOptions, RunDiff, kBadInput},
+    {"prove", "can this call ever be allowed? is this as strict as that?", "SUBJECT",
+     "Proves statements about SUBJECT, a policy or a filter as 'compile' writes it, over\n"
+     "every possible call. A CALL is written as for 'eval'; its arguments are what the\n"
+     "kernel reads: socket(40) is socket(0x100000028) too.\n"
+     "\n"
+     "Exits 0 if all statements hold, 1 if one does not (a witness is printed), 3 if one\n"
+     "cannot be decided.",
+     kProveOptions, RunProve, kBadInput},
     {"doctor", "what of callgate works on this machine", "",
      "Probes the kernel and this process's rights, and says what each gap means and\n"
      "what to do about it. Exits 0 if 'callgate run' works here, else 1.",

@@ -17,6 +17,8 @@ int RunFmt(const Arguments& arguments);
 int RunCompile(const Arguments& arguments);
 int RunDisasm(const Arguments& arguments);
 int RunEval(const Arguments& arguments);
+int RunDiff(const Arguments& arguments);
+int RunProve(const Arguments& arguments);
 int RunRun(const Arguments& arguments);
 int RunDoctor(const Arguments& arguments);
 int RunSyscalls(const Arguments& arguments);

@@ -1,0 +1,93 @@
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "callgate/error.h"
+#include "callgate/export.h"
+#include "callgate/policy.h"
+#include "callgate/program.h"
+
+// Questions about policies and filters. Answers are proofs over every possible call, not samples;
+// whoever says "no" shows a call, and the call has been interpreted before it is shown.
+
+namespace callgate {
+
+// What a question is about: a policy, or the filters of a task. Immutable and cheap to copy.
+class CALLGATE_EXPORT Subject {
+ public:
+  // A policy, or a filter as `callgate compile` writes it: raw, hex or JSON. Contents decide, not
+  // the file's name.
+  static std::expected<Subject, Diagnostics> FromFile(const std::string& path);
+  // The same, of bytes that are at hand; `name` stands for the file in messages.
+  static std::expected<Subject, Diagnostics> FromBytes(const std::string& name, std::string bytes);
+  // Fails where the policy does not compile.
+  static Result<Subject> FromPolicy(const Policy& policy);
+  // A stack of filters on one task, oldest first; the strictest action wins, as in the kernel.
+  static Result<Subject> FromStack(const std::string& name, const std::vector<Program>& filters);
+
+  const std::string& name() const;
+
+  struct Impl;
+  explicit Subject(std::shared_ptr<const Impl> impl) : impl_(std::move(impl)) {}
+  const Impl& impl() const { return *impl_; }
+
+ private:
+  std::shared_ptr<const Impl> impl_;
+};
+
+enum class Answer : std::uint8_t { kHolds, kFails, kUndecided };
+
+// Calls of one name that A and B decide differently.
+struct Difference {
+  // How B decides.
+  enum class Kind : std::uint8_t {
+    kLooser,   // less strictly than A
+    kTighter,  // more strictly
+    kOther,    // as strictly, but not alike: another errno
+  };
+
+  Kind kind = Kind::kOther;
+  std::string arch;            // "x86_64"; "other" for the ABIs that neither side speaks of
+  std::string call;            // "socket"; "unnamed numbers" for those no table names
+  bool every_argument = true;  // false: arguments decide whether A and B differ
+  std::string a_action;        // "errno(EPERM)"
+  std::string b_action;
+  Call witness;
+  std::string witness_text;  // "socket(AF_VSOCK, 0x2, 0x0)"
+};
+
+struct Comparison {
+  Answer equal = Answer::kUndecided;     // alike for every call
+  Answer a_within_b = Answer::kUndecided;  // for every call A is at least as strict as B
+  Answer b_within_a = Answer::kUndecided;
+  std::vector<Difference> differences;  // looser ones first, then by ABI and number
+  std::vector<std::string> arches;      // ABIs that were told apart
+  std::string undecided;  // why, if an answer is kUndecided: the instruction and what it computes
+};
+
+// "Alike" and "strict" are as the kernel acts: data that an action ignores does not count, and an
+// unknown action kills.
+CALLGATE_EXPORT Comparison Compare(const Subject& a, const Subject& b);
+
+struct Proof {
+  Answer answer = Answer::kUndecided;
+  std::string statement;     // the calls in words: "socket(AF_VSOCK, *, *)"
+  Call witness;              // kFails: a call that contradicts
+  std::string witness_text;
+  std::string action;        // what it gets
+  std::string undecided;     // kUndecided: why
+};
+
+// Is no call of the pattern ever allowed (or logged, which allows too)? Patterns are those of
+// Policy::EvaluateText; an argument stands for every register that the kernel reads as it, so
+// socket(40) is socket(0x100000028) too. Undecided where a tracer or a supervisor has the last word.
+CALLGATE_EXPORT Result<Proof> ProveNever(const Subject& subject, std::string_view call);
+// Is every call of the pattern allowed?
+CALLGATE_EXPORT Result<Proof> ProveAlways(const Subject& subject, std::string_view call);
+
+}  // namespace callgate

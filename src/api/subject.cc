@@ -1,0 +1,121 @@
+// The one place that opens whatever a question may be about and tells formats apart.
+//
+// Raw filters are known by a NUL byte, which no text has and every filter holds (the code of each
+// instruction has an upper half of 0). Hex and JSON are known by how they begin; all else is a
+// policy, and its reader says what is wrong with it.
+
+#include "api/subject.h"
+
+#include <bit>
+#include <cctype>
+#include <fstream>
+#include <iterator>
+#include <span>
+#include <utility>
+
+#include "analyse/stack.h"
+#include "api/compile.h"
+#include "api/impl.h"
+#include "bpf/encode.h"
+#include "bpf/stack.h"
+#include "bpf/verify.h"
+#include "fmt/format.h"
+#include "format/filter_json.h"
+#include "policy/file_reader.h"
+#include "policy/lower.h"
+
+namespace callgate {
+namespace {
+
+std::unexpected<Diagnostics> Refuse(const std::string& name, const std::string& message) {
+  Diagnostic diagnostic;
+  diagnostic.file = name;
+  diagnostic.message = message;
+  diagnostic.text = diagnostic.color_text = fmt::format("error: {}: {}\n", name, message);
+  return std::unexpected(Diagnostics{{std::move(diagnostic)}});
+}
+
+bool IsHexListing(std::string_view text) {
+  // "0020 00 00 00000004": a policy's line never begins with two numbers.
+  std::size_t at = text.find_first_not_of(" \t\r\n");
+  for (int number = 0; number < 2; ++number) {
+    const std::size_t begin = at;
+    while (at < text.size() && std::isxdigit(static_cast<unsigned char>(text[at])) != 0) ++at;
+    if (begin == std::string_view::npos || at == begin) return false;
+    const std::size_t next = text.find_first_not_of(" \t", at);
+    if (next == at || next == std::string_view::npos) return false;
+    at = next;
+  }
+  return true;
+}
+
+// nullopt: no filter but perhaps a policy.
+std::optional<base::Result<bpf::Program>> ReadFilter(std::string_view bytes) {
+  if (bytes.find('\0') != std::string_view::npos) return bpf::DecodeRaw(bytes, std::endian::native);
+  const std::size_t first = bytes.find_first_not_of(" \t\r\n");
+  if (first != std::string_view::npos && bytes[first] == '[') return format::DecodeFilterJson(bytes);
+  if (IsHexListing(bytes)) return bpf::DecodeHex(bytes);
+  return std::nullopt;
+}
+
+Subject MakeSubject(std::string name, std::vector<bpf::Program> filters) {
+  auto impl = std::make_shared<Subject::Impl>();
+  impl->name = std::move(name);
+  impl->filters = std::move(filters);
+  return Subject(std::move(impl));
+}
+
+template <typename ReadPolicy>
+std::expected<Subject, Diagnostics> ReadSubject(const std::string& name, std::string_view bytes,
+                                                ReadPolicy read_policy) {
+  if (auto filter = ReadFilter(bytes)) {
+    if (!*filter) return Refuse(name, filter->error().ToString());
+    if (auto verified = bpf::Verify(**filter); !verified) {
+      return Refuse(name, "not a seccomp filter: " + verified.error().message);
+    }
+    return MakeSubject(name, {std::move(**filter)});
+  }
+  std::expected<Policy, Diagnostics> policy = read_policy();
+  if (!policy) return std::unexpected(std::move(policy.error()));
+  auto subject = Subject::FromPolicy(*policy);
+  if (!subject) return Refuse(name, subject.error().message);
+  return *std::move(subject);
+}
+
+}  // namespace
+
+analyse::Lifted Subject::Impl::LiftInto(graph::Pool& pool) const {
+  return analyse::LiftStack(filters, pool);
+}
+
+std::uint32_t Subject::Impl::Run(const abi::CallWords& words) const {
+  const std::vector<bpf::ProgramView> views(filters.begin(), filters.end());
+  return bpf::InterpretStack(views, words).ret_value;
+}
+
+const std::string& Subject::name() const { return impl_->name; }
+
+std::expected<Subject, Diagnostics> Subject::FromFile(const std::string& path) {
+  const base::Result<std::string> bytes = policy::DiskReader().Read(path);
+  // A policy that cannot be read says so best itself.
+  return ReadSubject(path, bytes ? *bytes : "", [&] { return Policy::FromFile(path); });
+}
+
+std::expected<Subject, Diagnostics> Subject::FromBytes(const std::string& name, std::string bytes) {
+  return ReadSubject(name, bytes, [&] { return Policy::FromText(name, bytes); });
+}
+
+Result<Subject> Subject::FromPolicy(const Policy& policy) {
+  base::Result<bpf::Program> filter = CompileValidated(policy::Lower(policy.impl().typed));
+  if (!filter) return std::unexpected(Error{filter.error().ToString()});
+  return MakeSubject(policy.name(), {*std::move(filter)});
+}
+
+Result<Subject> Subject::FromStack(const std::string& name, const std::vector<Program>& filters) {
+  if (filters.empty()) return std::unexpected(Error{fmt::format("{} has no filters", name)});
+  std::vector<bpf::Program> programs;
+  for (const Program& filter : filters) programs.push_back(ToInternal(filter.instructions()));
+  return MakeSubject(name, std::move(programs));
+}
+
+}  // namespace callgate
