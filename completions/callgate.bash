@@ -24,8 +24,8 @@ _callgate() {
   done
   case $previous in
     -f | --format) mapfile -t COMPREPLY < <(compgen -W "listing raw hex c json" -- "$current") ;;
-    -o | --output) mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
-    --name | --status-fd | -a | --arch) ;;
+    -o | --output | --subset-of | --equal) mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
+    --name | --status-fd | -a | --arch | --never | --always) ;;
     *)
       if [[ $verb == help ]]; then
         mapfile -t COMPREPLY < <(compgen -W \
@@ -34,7 +34,7 @@ _callgate() {
         mapfile -t COMPREPLY < <(compgen -W \
           "$("$program" "$verb" --help 2>/dev/null | sed -n '/^options:/,$p' |
             grep -oE '^ +(-[a-z], )?--[a-z-]+' | tr -d ,)" -- "$current")
-      elif [[ $verb == asm || $verb == disasm ]]; then
+      elif [[ $verb == @(asm|disasm|diff|prove) ]]; then
         compopt -o filenames 2>/dev/null
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
       else

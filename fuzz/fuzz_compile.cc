@@ -60,7 +60,8 @@ void CheckGraph(std::string_view bytes) {
     auto earlier = [&](std::uint32_t distance) {
       return nodes[nodes.size() - 1 - distance % nodes.size()];
     };
-    nodes.push_back(graph.pool.Test(predicate, earlier(fields[0] >> 8 & 0xfff), earlier(fields[0] >> 20)));
+    nodes.push_back(
+        graph.pool.Test(predicate, earlier(fields[0] >> 8 & 0xfff), earlier(fields[0] >> 20)));
   }
   graph.root = nodes.back();
   CheckCompile(std::move(graph));

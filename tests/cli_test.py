@@ -101,6 +101,39 @@ CASES = [
                '"$CALLGATE" asm -f $f a.$f.s | cmp - a.$f || exit; done; '
                '"$CALLGATE" compile -o a.s a.cg && cmp a.s a.raw.s && cmp a.s a.hex.s && cmp a.s a.json.s'),
 
+    # Questions about filters.
+    Case("diff needs two", ["diff", "a.cg"], 2, err="callgate diff: two are compared: A and B; see 'callgate diff --help'\n"),
+    Case("prove without a statement", ["prove", "a.cg"], 2,
+         err="callgate prove: nothing to prove; for instance --never 'ptrace'; see 'callgate prove --help'\n"),
+    Case("proved and refuted", ["prove", "a.cg", "--never", "socket(40)", "--always", "mkdir"], 1, files={"a.cg": "mkdir: mode == 0\n"},
+         out="a.cg never allows socket(AF_VSOCK, *, *): proved\n"
+             "a.cg does NOT always allow mkdir(*, *)\n"
+             "  witness   mkdir(NULL, 0o1)  → kill\n"),
+    Case("upper half of a 32-bit argument", ["prove", "a.bpf", "--never", "socket(40)"], 1,
+         # nr == 41 && arg0.low == 40 && arg0.high == 0 -> kill, else allow: compared in 64 bits.
+         files={"a.bpf": "20 0 0 0\n15 0 5 29\n20 0 0 10\n15 0 3 28\n20 0 0 14\n15 0 1 0\n06 0 0 80000000\n06 0 0 7fff0000\n"},
+         out="a.bpf can allow socket(AF_VSOCK, *, *)\n"
+             "  witness   socket(AF_VSOCK, 0, IPPROTO_IP)  → allow\n"),
+    Case("comparison of two arguments is undecided", ["prove", "a.hex", "--never", "read"], 3,
+         files={"a.hex": "20 0 0 10\n07 0 0 0\n20 0 0 18\n1d 0 1 0\n06 0 0 7fff0000\n06 0 0 80000000\n"},
+         out="undecided whether a.hex never allows read(*, *, *): instruction 3, 'jeq x, l4, l5': too complex a function of the call\n"),
+    Case("supervisor has the last word", ["prove", "a.cg", "--never", "mkdir"], 3, files={"a.cg": "mkdir: else -> notify\n"},
+         out="undecided whether a.cg never allows mkdir(*, *): for mkdir(NULL, 0o0) the filter says notify, and who answers "
+             "that decides\n"),
+    Case("another errno is a difference but not looser", [], 0, files={"a.cg": "default: allow\nmkdir: else -> deny\n",
+                                                                       "b.cg": NO_MKDIR},
+         shell='"$CALLGATE" diff a.cg b.cg | sed -E "s/in [0-9]+ ms/in N ms/"; exit ${PIPESTATUS[0]}',
+         out="b.cg is a subset of a.cg: 1 difference, none looser, proved in N ms over x86_64, i386, x32\n"
+             "  OTHER    mkdir\n"
+             "           a.cg → errno(EPERM)   b.cg → errno(EACCES)   witness: mkdir(NULL, 0o0) on x86_64\n"),
+    Case("filters of all formats are the policy", [], 0, files={"a.cg": ALLOW_MOST},
+         shell='for f in raw hex json listing; do "$CALLGATE" compile -f $f -o a.$f a.cg; "$CALLGATE" prove a.$f --equal a.cg; done',
+         out="".join(f"a.{f} is equal to a.cg: proved\n" for f in ("raw", "hex", "json", "listing"))),
+    Case("filter cut short", ["diff", "a.hex", "a.hex"], 2, files={"a.hex": "20 0 0 0\n"},
+         err=2 * "error: a.hex: not a seccomp filter: instruction 0, 'ld [0]': the last instruction must be ret\n"),
+    Case("JSON that is no filter", ["prove", "a.json", "--never", "read"], 2, files={"a.json": "[{}]\n"},
+         err="error: a.json: cannot read JSON filter: instruction 0 is not an object with numbers code, jt, jf and k in their ranges\n"),
+
     # The command cannot be run.
     Case("command not found", ["run", "a.cg", "--", "no-such-command"], 127, files={"a.cg": ALLOW_MOST}, err="callgate: cannot run no-such-command: command not found\n"),
     Case("command is no program", ["run", "a.cg", "--", "./a.cg"], 126, files={"a.cg": ALLOW_MOST}, err="callgate: cannot run ./a.cg: Permission denied\n"),

@@ -20,8 +20,8 @@ namespace callgate {
 // What a question is about: a policy, or the filters of a task. Immutable and cheap to copy.
 class CALLGATE_EXPORT Subject {
  public:
-  // A policy, or a filter as `callgate compile` writes it: raw, hex or JSON. Contents decide, not
-  // the file's name.
+  // A policy, or a filter as Program::Write gives it in kRaw, kHex, kJson or kListing. Contents
+  // decide, not the file's name.
   static std::expected<Subject, Diagnostics> FromFile(const std::string& path);
   // The same, of bytes that are at hand; `name` stands for the file in messages.
   static std::expected<Subject, Diagnostics> FromBytes(const std::string& name, std::string bytes);
@@ -62,7 +62,7 @@ struct Difference {
 };
 
 struct Comparison {
-  Answer equal = Answer::kUndecided;     // alike for every call
+  Answer equal = Answer::kUndecided;       // alike for every call
   Answer a_within_b = Answer::kUndecided;  // for every call A is at least as strict as B
   Answer b_within_a = Answer::kUndecided;
   std::vector<Difference> differences;  // looser ones first, then by ABI and number
@@ -76,16 +76,17 @@ CALLGATE_EXPORT Comparison Compare(const Subject& a, const Subject& b);
 
 struct Proof {
   Answer answer = Answer::kUndecided;
-  std::string statement;     // the calls in words: "socket(AF_VSOCK, *, *)"
-  Call witness;              // kFails: a call that contradicts
+  std::string statement;  // the calls in words: "socket(AF_VSOCK, *, *)"
+  Call witness;           // kFails: a call that contradicts
   std::string witness_text;
-  std::string action;        // what it gets
-  std::string undecided;     // kUndecided: why
+  std::string action;     // what it gets
+  std::string undecided;  // kUndecided: why
 };
 
 // Is no call of the pattern ever allowed (or logged, which allows too)? Patterns are those of
 // Policy::EvaluateText; an argument stands for every register that the kernel reads as it, so
-// socket(40) is socket(0x100000028) too. Undecided where a tracer or a supervisor has the last word.
+// socket(40) is socket(0x100000028) too. Undecided where a tracer or a supervisor has the last
+// word.
 CALLGATE_EXPORT Result<Proof> ProveNever(const Subject& subject, std::string_view call);
 // Is every call of the pattern allowed?
 CALLGATE_EXPORT Result<Proof> ProveAlways(const Subject& subject, std::string_view call);

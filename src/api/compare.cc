@@ -5,6 +5,8 @@
 // tests for), and rows that say the same of one call are one row. Numbers without a name and ABIs
 // that neither side speaks of become one row each, with a witness like the others.
 
+#include "analyse/compare.h"
+
 #include <algorithm>
 #include <bit>
 #include <map>
@@ -15,7 +17,6 @@
 #include "abi/action.h"
 #include "abi/arch.h"
 #include "abi/syscalls.h"
-#include "analyse/compare.h"
 #include "api/subject.h"
 #include "base/check.h"
 #include "callgate/analysis.h"
@@ -26,7 +27,8 @@ namespace callgate {
 namespace {
 
 // Rows sort by these: kind, place of the ABI, number (unnamed ones last), actions.
-using RowKey = std::tuple<Difference::Kind, std::size_t, std::uint64_t, std::uint32_t, std::uint32_t>;
+using RowKey =
+    std::tuple<Difference::Kind, std::size_t, std::uint64_t, std::uint32_t, std::uint32_t>;
 constexpr std::uint64_t kUnnamed = UINT64_MAX;
 
 Answer ToPublic(analyse::Answer answer) {
@@ -147,9 +149,8 @@ std::optional<std::uint32_t> Rows::UnnamedNumber(analyse::WordSets::Set numbers,
 
 std::optional<std::uint32_t> Rows::OtherArch(analyse::WordSets::Set arches) const {
   auto is_listed = [&](std::uint32_t audit_arch) {
-    return std::ranges::any_of(arches_, [&](abi::ArchId id) {
-      return abi::ArchOf(id).audit_arch == audit_arch;
-    });
+    return std::ranges::any_of(
+        arches_, [&](abi::ArchId id) { return abi::ArchOf(id).audit_arch == audit_arch; });
   };
   for (const abi::Arch& arch : abi::AllArches()) {
     if (!is_listed(arch.audit_arch) && product_.sets.Contains(arches, arch.audit_arch)) {

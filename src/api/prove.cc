@@ -1,6 +1,6 @@
 // A statement about the calls of a pattern is a second graph, which says where the pattern matches;
-// the product of the two graphs (analyse/product.h) then shows every action that a matching call can
-// get.
+// the product of the two graphs (analyse/product.h) then shows every action that a matching call
+// can get.
 
 #include <algorithm>
 #include <bit>
@@ -44,8 +44,9 @@ NodeId MatchOf(const policy::CallPattern& pattern, graph::Pool& pool) {
   NodeId match = pool.Leaf(kInside);
   auto require = [&](std::uint8_t word, std::uint64_t mask, std::uint64_t value) {
     const auto low_mask = static_cast<std::uint32_t>(mask);
-    match = pool.Test({word, graph::Op::kEqual, low_mask, static_cast<std::uint32_t>(value) & low_mask},
-                      match, outside);
+    match =
+        pool.Test({word, graph::Op::kEqual, low_mask, static_cast<std::uint32_t>(value) & low_mask},
+                  match, outside);
   };
   for (int slot = 5; slot >= 0; --slot) {
     if (pattern.is_any[slot]) continue;
@@ -80,8 +81,8 @@ Result<Proof> Prove(const Subject& subject, std::string_view text, bool expect_a
     if (Delegates(action)) return kDelegates;
     return Allows(action) == expect_allowed ? kDull : kContradicts;
   };
-  const analyse::Product product = analyse::Multiply(pool, lifted.root, match, classify, false,
-                                                     {.max_meetings = 1});
+  const analyse::Product product =
+      analyse::Multiply(pool, lifted.root, match, classify, false, {.max_meetings = 1});
   Proof proof;
   proof.answer = Answer::kHolds;
   proof.statement = policy::FormatPattern(*pattern, abi::NativeArch());

@@ -1,8 +1,8 @@
 // The one place that opens whatever a question may be about and tells formats apart.
 //
 // Raw filters are known by a NUL byte, which no text has and every filter holds (the code of each
-// instruction has an upper half of 0). Hex and JSON are known by how they begin; all else is a
-// policy, and its reader says what is wrong with it.
+// instruction has an upper half of 0). Hex, JSON and listings are known by how they begin; all else
+// is a policy, and its reader says what is wrong with it.
 
 #include "api/subject.h"
 
@@ -16,11 +16,10 @@
 #include "analyse/stack.h"
 #include "api/compile.h"
 #include "api/impl.h"
-#include "bpf/encode.h"
+#include "bpf/dump.h"
 #include "bpf/stack.h"
 #include "bpf/verify.h"
 #include "fmt/format.h"
-#include "format/filter_json.h"
 #include "policy/file_reader.h"
 #include "policy/lower.h"
 
@@ -49,13 +48,16 @@ bool IsHexListing(std::string_view text) {
   return true;
 }
 
-// nullopt: no filter but perhaps a policy.
-std::optional<base::Result<bpf::Program>> ReadFilter(std::string_view bytes) {
-  if (bytes.find('\0') != std::string_view::npos) return bpf::DecodeRaw(bytes, std::endian::native);
+// A listing of `compile` or `disasm` labels its first instruction.
+bool IsListing(std::string_view text) {
+  const std::size_t first = text.find_first_not_of(" \t\r\n");
+  return first != std::string_view::npos && text.substr(first).starts_with("l0:");
+}
+
+bool IsDump(std::string_view bytes) {
   const std::size_t first = bytes.find_first_not_of(" \t\r\n");
-  if (first != std::string_view::npos && bytes[first] == '[') return format::DecodeFilterJson(bytes);
-  if (IsHexListing(bytes)) return bpf::DecodeHex(bytes);
-  return std::nullopt;
+  const bool is_json = first != std::string_view::npos && bytes[first] == '[';
+  return is_json || bytes.find('\0') != std::string_view::npos || IsHexListing(bytes);
 }
 
 Subject MakeSubject(std::string name, std::vector<bpf::Program> filters) {
@@ -68,12 +70,18 @@ Subject MakeSubject(std::string name, std::vector<bpf::Program> filters) {
 template <typename ReadPolicy>
 std::expected<Subject, Diagnostics> ReadSubject(const std::string& name, std::string_view bytes,
                                                 ReadPolicy read_policy) {
-  if (auto filter = ReadFilter(bytes)) {
-    if (!*filter) return Refuse(name, filter->error().ToString());
-    if (auto verified = bpf::Verify(**filter); !verified) {
+  if (IsListing(bytes)) {
+    auto filter = Program::FromAssembly(name, std::string(bytes));
+    if (!filter) return std::unexpected(std::move(filter.error()));
+    return MakeSubject(name, {ToInternal(filter->instructions())});
+  }
+  if (IsDump(bytes)) {
+    base::Result<bpf::Program> filter = bpf::DecodeDump(bytes);
+    if (!filter) return Refuse(name, filter.error().ToString());
+    if (auto verified = bpf::Verify(*filter); !verified) {
       return Refuse(name, "not a seccomp filter: " + verified.error().message);
     }
-    return MakeSubject(name, {std::move(**filter)});
+    return MakeSubject(name, {*std::move(filter)});
   }
   std::expected<Policy, Diagnostics> policy = read_policy();
   if (!policy) return std::unexpected(std::move(policy.error()));

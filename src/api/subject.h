@@ -11,8 +11,8 @@
 
 namespace callgate {
 
-// Policies are analysed by their compiled filters, which are proved to be the policies: there is one
-// way from a subject to its graph.
+// Policies are analysed by their compiled filters, which are proved to be the policies: there is
+// one way from a subject to its graph.
 struct Subject::Impl {
   std::string name;
   std::vector<bpf::Program> filters;  // oldest first; each passes bpf::Verify

@@ -72,8 +72,8 @@ std::string Count(std::size_t count, std::string_view one) {
 
 std::string Headline(const Subject& a, const Subject& b, const Comparison& comparison,
                      std::chrono::milliseconds took) {
-  const std::string over = fmt::format("proved in {} ms over {}", took.count(),
-                                       fmt::join(comparison.arches, ", "));
+  const std::string over =
+      fmt::format("proved in {} ms over {}", took.count(), fmt::join(comparison.arches, ", "));
   if (comparison.equal == Answer::kHolds) {
     return fmt::format("{} and {} decide every call alike, {}\n", a.name(), b.name(), over);
   }

@@ -31,8 +31,8 @@ std::optional<Outcome> AboutCall(const Subject& subject, const std::string& kind
   const std::string& name = subject.name();
   outcome.holds =
       fmt::format("{} {} allows {}", name, never ? "never" : "always", proof->statement);
-  outcome.fails =
-      fmt::format("{} {} {}", name, never ? "can allow" : "does NOT always allow", proof->statement);
+  outcome.fails = fmt::format("{} {} {}", name, never ? "can allow" : "does NOT always allow",
+                              proof->statement);
   outcome.proof = std::move(*proof);
   return outcome;
 }
@@ -55,8 +55,8 @@ std::optional<Outcome> AboutOther(const Subject& subject, const std::string& kin
     if (!equal && difference.kind != Difference::Kind::kTighter) continue;
     outcome.proof.witness = difference.witness;
     outcome.proof.witness_text = difference.witness_text;
-    outcome.proof.action = fmt::format("{}, by {} {}", difference.a_action, other->name(),
-                                       difference.b_action);
+    outcome.proof.action =
+        fmt::format("{}, by {} {}", difference.a_action, other->name(), difference.b_action);
     break;
   }
   return outcome;
@@ -81,8 +81,8 @@ std::string Describe(const Outcome& outcome) {
 int RunProve(const Arguments& arguments) {
   const Verb& verb = VerbNamed("prove");
   if (arguments.operands.size() != 1) {
-    return UsageError(verb, arguments.operands.empty() ? "no policy given"
-                                                       : "statements are about one policy");
+    return UsageError(
+        verb, arguments.operands.empty() ? "no policy given" : "statements are about one policy");
   }
   std::vector<std::pair<std::string, std::string>> statements;
   for (const auto& option : arguments.options) {
@@ -98,7 +98,8 @@ int RunProve(const Arguments& arguments) {
   std::vector<Proof> proofs;
   for (const auto& [kind, value] : statements) {
     const bool about_call = kind == "never" || kind == "always";
-    auto outcome = about_call ? AboutCall(*subject, kind, value) : AboutOther(*subject, kind, value);
+    auto outcome =
+        about_call ? AboutCall(*subject, kind, value) : AboutOther(*subject, kind, value);
     if (!outcome) return kBadInput;
     // One statement that is wrong is a clear "no", whatever is open about the others.
     const int own = StatusOf(outcome->proof.answer);

@@ -76,7 +76,8 @@ std::string_view KindName(Difference::Kind kind) {
 }
 
 Json WitnessJson(const Call& call, std::string_view text) {
-  return {{"text", text}, {"nr", call.nr}, {"arch", call.arch}, {"ip", call.ip}, {"args", call.args}};
+  return {
+      {"text", text}, {"nr", call.nr}, {"arch", call.arch}, {"ip", call.ip}, {"args", call.args}};
 }
 
 }  // namespace

@@ -102,7 +102,7 @@ constexpr Verb kVerbs[] = {
      "Compares two policies or filters over every possible call and prints where they\n"
      "differ, each time with a witness: a call that both have been run on. LOOSER and\n"
      "TIGHTER say how B decides. A and B may each be a policy or a filter as 'compile'\n"
-     "writes it (raw, hex, json); '-' is standard input.\n"
+     "writes it; '-' is standard input.\n"
      "\n"
      "Exits 0 if B is a subset of A (for every call at least as strict), 1 if B allows\n"
      "or softens something, 3 if that cannot be decided.",
