@@ -132,7 +132,7 @@ CASES = [
     Case("filter cut short", ["diff", "a.hex", "a.hex"], 2, files={"a.hex": "20 0 0 0\n"},
          err=2 * "error: a.hex: not a seccomp filter: instruction 0, 'ld [0]': the last instruction must be ret\n"),
     Case("JSON that is no filter", ["prove", "a.json", "--never", "read"], 2, files={"a.json": "[{}]\n"},
-         err="error: a.json: cannot read JSON filter: instruction 0 is not an object with numbers code, jt, jf and k in their ranges\n"),
+         err="error: a.json: cannot read filter program: element 0 is not of the form {\"code\": 32, \"jt\": 0, \"jf\": 0, \"k\": 4}\n"),
 
     # The command cannot be run.
     Case("command not found", ["run", "a.cg", "--", "no-such-command"], 127, files={"a.cg": ALLOW_MOST}, err="callgate: cannot run no-such-command: command not found\n"),

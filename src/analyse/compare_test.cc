@@ -100,7 +100,7 @@ TEST(Compare, WhatCannotBeExpressedIsUndecidedUnlessADifferenceIsFoundElsewhere)
 // Programs that differ in one instruction, and programs that have nothing to do with each other:
 // no call that is sampled contradicts an answer, and every difference has been interpreted.
 TEST(Compare, AnswersOnRandomProgramsAgreeWithSampledCalls) {
-  const std::uint64_t count = testing::RandomCount(3'000);
+  const std::uint64_t count = testing::RandomCount(1'500);
   const std::uint64_t seed = testing::RandomSeed();
   testing::ProgramGenerator generator(seed);
   std::uint64_t equal = 0;

@@ -80,7 +80,7 @@ TEST(Lift, ComparisonOfTwoWordsIsUndecided) {
 
 // The call reaches an undecided leaf, or the graph says what the interpreter says.
 TEST(Lift, RandomProgramsDecideAsTheInterpreter) {
-  const std::uint64_t count = testing::RandomCount(20'000);
+  const std::uint64_t count = testing::RandomCount(4'000);
   const std::uint64_t seed = testing::RandomSeed();
   constexpr int kCalls = 20;
   testing::ProgramGenerator generator(seed);

@@ -10,10 +10,10 @@ namespace {
 
 using bpf::Opcode;
 
-// Together a tenth of a second or so; a comparison of two words of the call, which has no small
+// Together some hundredths of a second; a comparison of two words of the call, which has no small
 // diagram, is given up after a few milliseconds.
-constexpr std::uint64_t kMaxOperations = 2'000'000;
-constexpr std::uint64_t kMaxOperationsPerInstruction = 100'000;
+constexpr std::uint64_t kMaxOperations = 1'000'000;
+constexpr std::uint64_t kMaxOperationsPerInstruction = 30'000;
 
 // The codes of "op #k" and "op x" differ in BPF_X (linux/bpf_common.h).
 Opcode WithConstantOperand(Opcode op) {
