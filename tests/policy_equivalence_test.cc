@@ -1,8 +1,8 @@
 // Four evaluators must agree on every call: Judge, which reads the typed policy as the language is
-// defined; Evaluate on its decision graph; the interpreter on the filter that the graph was compiled
-// to; and Evaluate on the graph that the filter was lifted to. The first three share no code. And
-// the proof of each compile, which compares the two graphs, must hold. A disagreement is shrunk to
-// the smallest policy that still shows it.
+// defined; Evaluate on its decision graph; the interpreter on the filter that the graph was
+// compiled to; and Evaluate on the graph that the filter was lifted to. The first three share no
+// code. And the proof of each compile, which compares the two graphs, must hold. A disagreement is
+// shrunk to the smallest policy that still shows it.
 //
 //   CALLGATE_RANDOM_POLICIES  how many random policies (default 3000)
 //   CALLGATE_RANDOM_SEED      the first one's seed (default 1); each policy has the next number
