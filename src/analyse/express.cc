@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "analyse/bit_vector.h"
+#include "graph/search_tree.h"
 #include "graph/steps.h"
 
 namespace callgate::analyse {

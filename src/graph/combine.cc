@@ -19,6 +19,7 @@
 
 #include "base/check.h"
 #include "graph/reach.h"
+#include "graph/search_tree.h"
 #include "graph/steps.h"
 
 namespace callgate::graph {
@@ -63,7 +64,7 @@ NodeId Combiner::Run(NodeId a, NodeId b, std::size_t depth) {
     if (b_ends) b_step = b_next;
     first = a_ends ? a_step->first : b_step->first;
   }
-  return SearchTree(pool_, word, UINT32_MAX, merged);
+  return RangeTree(pool_, word, merged);
 }
 
 NodeId Combiner::Sequence(NodeId a, NodeId b) {

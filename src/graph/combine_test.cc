@@ -6,6 +6,7 @@
 
 #include "abi/arch.h"
 #include "graph/reach.h"
+#include "graph/search_tree.h"
 #include "graph/simplify.h"
 #include "graph/steps.h"
 

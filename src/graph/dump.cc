@@ -8,6 +8,7 @@
 
 #include "abi/syscalls.h"
 #include "base/check.h"
+#include "graph/arch_at.h"
 #include "graph/reach.h"
 
 namespace callgate::graph {
@@ -20,28 +21,6 @@ std::string WordName(std::uint8_t word, std::endian order) {
   if (word == abi::IpHighWord(order)) return "ip.high";
   const int arg = (word - 4) / 2;
   return fmt::format("arg{}.{}", arg, word == abi::ArgLowWord(arg, order) ? "low" : "high");
-}
-
-// The AUDIT_ARCH that is certain at each node, where one is.
-using ArchAt = std::unordered_map<NodeId, std::optional<std::uint32_t>>;
-
-ArchAt FindArchAt(const Pool& pool, const std::vector<NodeId>& nodes) {
-  ArchAt arch_at;
-  arch_at[nodes.back()] = std::nullopt;
-  auto arrive = [&](NodeId target, std::optional<std::uint32_t> arch) {
-    const auto [entry, is_new] = arch_at.try_emplace(target, arch);
-    if (!is_new && entry->second != arch) entry->second.reset();
-  };
-  for (auto id = nodes.rbegin(); id != nodes.rend(); ++id) {
-    const Node& node = pool[*id];
-    if (node.is_leaf) continue;
-    const std::optional<std::uint32_t> arch = arch_at[*id];
-    const bool fixes_arch = node.predicate.word == abi::kArchWord &&
-                            node.predicate.op == Op::kEqual && node.predicate.mask == UINT32_MAX;
-    arrive(node.yes, fixes_arch ? node.predicate.constant : arch);
-    arrive(node.no, arch);
-  }
-  return arch_at;
 }
 
 // " (openat)" behind a number, " (x86_64)" behind an architecture.
@@ -89,13 +68,13 @@ std::string ToString(const Predicate& predicate, std::endian order) {
 
 std::string DumpText(const Graph& graph, std::endian order) {
   const std::vector<NodeId> nodes = ReachableFrom(graph.pool, graph.root);
-  ArchAt arch_at = FindArchAt(graph.pool, nodes);
+  const std::vector<std::optional<std::uint32_t>> arch_at = ArchAt(graph.pool, nodes);
   std::unordered_map<NodeId, std::size_t> number;
   for (std::size_t i = 0; i < nodes.size(); ++i) number[nodes[i]] = i;
   std::string text;
-  for (auto id = nodes.rbegin(); id != nodes.rend(); ++id) {
-    const Node& node = graph.pool[*id];
-    text += fmt::format("n{}  {}", number[*id], Label(node, arch_at[*id], order));
+  for (std::size_t i = nodes.size(); i-- > 0;) {
+    const Node& node = graph.pool[nodes[i]];
+    text += fmt::format("n{}  {}", i, Label(node, arch_at[i], order));
     if (!node.is_leaf) text += fmt::format(" ? n{} : n{}", number[node.yes], number[node.no]);
     text += '\n';
   }
@@ -104,17 +83,17 @@ std::string DumpText(const Graph& graph, std::endian order) {
 
 std::string DumpDot(const Graph& graph, std::endian order) {
   const std::vector<NodeId> nodes = ReachableFrom(graph.pool, graph.root);
-  ArchAt arch_at = FindArchAt(graph.pool, nodes);
+  const std::vector<std::optional<std::uint32_t>> arch_at = ArchAt(graph.pool, nodes);
   std::unordered_map<NodeId, std::size_t> number;
   for (std::size_t i = 0; i < nodes.size(); ++i) number[nodes[i]] = i;
   std::string text = "digraph filter {\n  node [fontname=\"monospace\"];\n";
-  for (auto id = nodes.rbegin(); id != nodes.rend(); ++id) {
-    const Node& node = graph.pool[*id];
-    text += fmt::format("  n{} [label=\"{}\", shape={}];\n", number[*id],
-                        Label(node, arch_at[*id], order), node.is_leaf ? "box" : "ellipse");
+  for (std::size_t i = nodes.size(); i-- > 0;) {
+    const Node& node = graph.pool[nodes[i]];
+    text += fmt::format("  n{} [label=\"{}\", shape={}];\n", i, Label(node, arch_at[i], order),
+                        node.is_leaf ? "box" : "ellipse");
     if (node.is_leaf) continue;
-    text += fmt::format("  n{} -> n{};\n", number[*id], number[node.yes]);
-    text += fmt::format("  n{} -> n{} [style=dashed];\n", number[*id], number[node.no]);
+    text += fmt::format("  n{} -> n{};\n", i, number[node.yes]);
+    text += fmt::format("  n{} -> n{} [style=dashed];\n", i, number[node.no]);
   }
   return text + "}\n";
 }

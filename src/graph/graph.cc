@@ -9,7 +9,8 @@
 //    constant up to a value that the masked word can take and then picks the cheapest spelling.
 //  * In (x & m) >= c, bits of m below the lowest set bit of c cannot matter. Adding them where that
 //    completes the mask saves the AND instruction: (x & 0xfffff000) >= 0x2000 is x >= 0x2000.
-//    Removing them otherwise may leave a single bit, which one JSET tests.
+//    Without them a single bit may be left, which one JSET tests. Else they are all added: then
+//    searches that look through one mask keep it, and the accumulator need not be loaded again.
 //
 // What is left is: ==, >= of a whole word, >= of a masked word, and any-bit; kGreater never. A
 // negated form (c == 0) swaps the children instead of asking for a "not" operator.
@@ -17,6 +18,7 @@
 
 #include "graph/graph.h"
 
+#include <algorithm>
 #include <bit>
 
 #include "base/check.h"
@@ -52,15 +54,15 @@ Canonical FromAtLeast(std::uint8_t word, std::uint32_t mask, std::uint32_t const
   if (constant > mask) return {.kind = Canonical::Kind::kNever};
   constant = RoundUpToSubmask(mask, constant);
   const std::uint32_t below = LowestBit(constant) - 1;
-  mask = (mask | below) == kWhole ? kWhole : mask & ~below;
-  if (mask == kWhole) {
+  if ((mask | below) == kWhole) {
     if (constant == 1) return {.predicate = {word, Op::kEqual, kWhole, 0}, .negated = true};
     if (constant == kWhole) return {.predicate = {word, Op::kEqual, kWhole, kWhole}};
     return {.predicate = {word, Op::kAtLeast, kWhole, constant}};
   }
-  if (constant == LowestBit(mask)) return {.predicate = {word, Op::kAnyBit, mask, 0}};
-  if (constant == mask) return {.predicate = {word, Op::kEqual, mask, mask}};
-  return {.predicate = {word, Op::kAtLeast, mask, constant}};
+  const std::uint32_t deciding = mask & ~below;
+  if (constant == LowestBit(deciding)) return {.predicate = {word, Op::kAnyBit, deciding, 0}};
+  if (constant == deciding) return {.predicate = {word, Op::kEqual, deciding, deciding}};
+  return {.predicate = {word, Op::kAtLeast, mask | below, constant}};
 }
 
 Canonical FromEqual(std::uint8_t word, std::uint32_t mask, std::uint32_t constant) {
@@ -89,9 +91,7 @@ Canonical Canonicalise(const Predicate& p) {
   CG_CHECK(false);
 }
 
-}  // namespace
-
-std::size_t Pool::Hash::operator()(const Node& node) const {
+std::size_t HashOf(const Node& node) {
   std::uint64_t hash = 0;
   auto mix = [&](std::uint64_t value) {
     hash = (hash ^ value) * 0x9e3779b97f4a7c15;
@@ -105,11 +105,31 @@ std::size_t Pool::Hash::operator()(const Node& node) const {
   return hash;
 }
 
+}  // namespace
+
 NodeId Pool::Intern(const Node& node) {
-  CG_CHECK(nodes_.size() < UINT32_MAX);
-  const auto [entry, is_new] = index_.try_emplace(node, static_cast<NodeId>(nodes_.size()));
-  if (is_new) nodes_.push_back(node);
-  return entry->second;
+  CG_CHECK(nodes_.size() < UINT32_MAX - 1);
+  if (2 * nodes_.size() >= slots_.size()) Grow();
+  std::size_t place = HashOf(node) & (slots_.size() - 1);
+  while (slots_[place] != 0) {
+    const NodeId id = slots_[place] - 1;
+    if (nodes_[id] == node) return id;
+    place = (place + 1) & (slots_.size() - 1);
+  }
+  nodes_.push_back(node);
+  slots_[place] = static_cast<NodeId>(nodes_.size());
+  return static_cast<NodeId>(nodes_.size() - 1);
+}
+
+void Pool::Grow() {
+  constexpr std::size_t kFirstSlots = 256;
+  slots_.assign(std::max(kFirstSlots, 2 * slots_.size()), 0);
+  nodes_.reserve(slots_.size() / 2);
+  for (std::size_t id = 0; id < nodes_.size(); ++id) {
+    std::size_t place = HashOf(nodes_[id]) & (slots_.size() - 1);
+    while (slots_[place] != 0) place = (place + 1) & (slots_.size() - 1);
+    slots_[place] = static_cast<NodeId>(id + 1);
+  }
 }
 
 NodeId Pool::Leaf(std::uint32_t ret_value) {

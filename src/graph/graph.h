@@ -1,9 +1,7 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
-#include <functional>
-#include <span>
-#include <unordered_map>
 #include <vector>
 
 #include "abi/action.h"
@@ -60,13 +58,13 @@ class Pool {
   std::size_t size() const { return nodes_.size(); }
 
  private:
-  struct Hash {
-    std::size_t operator()(const Node& node) const;
-  };
   NodeId Intern(const Node& node);
+  void Grow();
 
   std::vector<Node> nodes_;
-  std::unordered_map<Node, NodeId, Hash> index_;
+  // Open addressing: ids + 1 of nodes_, 0 is free. Its size is a power of two, at least twice as
+  // many as there are nodes.
+  std::vector<NodeId> slots_;
 };
 
 // A root in a pool: the decision for every call.

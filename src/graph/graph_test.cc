@@ -90,7 +90,7 @@ TEST(Pool, OneFunctionOfAWordHasOneSpelling) {
       {Op::kAtLeast, 0xfffff000, 0x2000, "arg0.low >= 0x2000"},
       {Op::kAtLeast, 0xfffff000, 0x1001, "arg0.low >= 0x2000"},
       {Op::kAtLeast, 0xf0, 0x20, "arg0.low & 0xe0"},
-      {Op::kAtLeast, 0xf0, 0x60, "arg0.low & 0xe0 >= 0x60"},
+      {Op::kAtLeast, 0xf0, 0x60, "arg0.low & 0xff >= 0x60"},
       {Op::kAtLeast, 0xf0, 0x71, "arg0.low & 0x80"},
       {Op::kAtLeast, 0xf0, 0xf0, "arg0.low & 0xf0 == 0xf0"},
       {Op::kAnyBit, 0, 0, "never"},

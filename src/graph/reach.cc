@@ -5,7 +5,31 @@
 
 namespace callgate::graph {
 
+namespace {
+
+// A list of all ids is the quickest where there are few; a large pool may hold much that `root`
+// does not reach.
+constexpr NodeId kFewNodes = 4096;
+
+std::vector<NodeId> ReachableAmongFew(const Pool& pool, NodeId root) {
+  std::vector<bool> is_reached(root + 1, false);
+  std::vector<NodeId> nodes;
+  is_reached[root] = true;
+  for (NodeId id = root + 1; id-- > 0;) {
+    if (!is_reached[id]) continue;
+    nodes.push_back(id);
+    if (pool[id].is_leaf) continue;
+    is_reached[pool[id].yes] = true;
+    is_reached[pool[id].no] = true;
+  }
+  std::ranges::reverse(nodes);
+  return nodes;
+}
+
+}  // namespace
+
 std::vector<NodeId> ReachableFrom(const Pool& pool, NodeId root) {
+  if (root < kFewNodes) return ReachableAmongFew(pool, root);
   // Parents have larger ids: taking the largest id first meets every node after all its parents,
   // and its duplicates in a row.
   std::priority_queue<NodeId> waiting;

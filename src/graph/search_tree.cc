@@ -1,169 +1,302 @@
-// The best tree for a decision by ranges of one word.
+// A good tree for a decision by ranges of one word.
 //
 // With >= alone, n ranges need n - 1 tests, whatever the tree. An == can save one: cutting a single
 // value out of a range lets its two neighbours, when they decide the same, merge into one. So
 //     0..5 → A, 6 → x, 7..90 → A, 91.. → B
-// needs two tests instead of three: [ >= 91 ? B : == 6 ? x : A ]. Cuts behind each other in one
-// merged range are a chain of ==, which is short code but a long path.
+// needs two tests instead of three: [ >= 91 ? B : == 6 ? x : A ]. An interval of the list in which
+// all but some single values decide the same is a *chain* of ==, the most looked-for first: short
+// code, but a long path for the rest.
 //
-// Dynamic programming over the intervals i..j of the list weighs both: an interval is decided by a
-// chain where it has that shape (every other step a single value, the rest the same node), or split
-// in two by a >=. The price of a candidate is  tests * kTestPrice + mean path length:  size first,
-// but a chain so long that splitting it shortens the mean path by two tests is split. All values
-// are equally likely, except in ranges wider than kUsedWidth: those are numbers that nobody has
-// given out and weigh like one value, else the way to them would be the shortest.
+// Dynamic programming over the intervals i..j weighs both by TreePrice: an interval is a chain,
+// where it has that shape, or split in two by a >=. It knows no tree that has an == above a >=, and
+// that is what a value wants that is looked for more often than all others of its interval. So when
+// the tree is put together, the heaviest single value of each interval is tried in front: if what
+// is left, neighbours merged, plus the test in front is cheaper, it is taken. With even weights
+// that never happens; with a profile, hot calls rise to the top ("hot first").
 //
-// n^3 steps would hurt on long lists, so these are halved by >= until at most kMaxExact remain;
-// each halving loses at most the one test that a cut across it would have saved. Subtrees that
-// happen to be equal are shared by the pool; the price does not foresee that.
-// Checked: against every tree of small lists for size (search_tree_test.cc), and for meaning by
-// reading the steps back.
+// Every split of every interval would be n^3 steps. As in Knuth's optimal search trees the best
+// split of i..j is looked for between those of i..j-1 and i+1..j, which makes n^2. With chains that
+// is no longer provably the best; kSlack more on both sides bring back most of what it loses.
+// Longer lists are halved by >= until at most kMaxExact
+// remain; each halving loses at most the one test that a cut across it would have saved. Subtrees
+// that happen to be equal are shared by the pool; the price does not foresee that.
+//
+// Checked: against every tree of small lists for price, and for meaning by reading the steps back.
+
+#include "graph/search_tree.h"
 
 #include <algorithm>
+#include <array>
+#include <functional>
 #include <limits>
+#include <optional>
+#include <utility>
+#include <vector>
 
 #include "base/check.h"
-#include "graph/steps.h"
 
 namespace callgate::graph {
 namespace {
 
-constexpr std::size_t kMaxExact = 96;
-constexpr std::uint64_t kUsedWidth = 4096;
-constexpr std::uint64_t kTestPrice = 2;  // one test is worth this many tests on the mean path
+using Price = std::uint64_t;
+
+constexpr std::size_t kMaxExact = 128;
+constexpr std::size_t kMaxChain = 8;
+constexpr std::size_t kSlack = 2;
+constexpr Price kImpossible = std::numeric_limits<Price>::max();
+
+struct Entry {
+  std::uint32_t first = 0;
+  std::uint32_t last = 0;
+  NodeId node = 0;
+  std::uint64_t weight = 0;
+
+  bool IsSingle() const { return first == last; }
+};
 
 class Searcher {
  public:
-  Searcher(Pool& pool, std::uint8_t word, std::uint32_t mask, Steps steps)
-      : pool_(pool), word_(word), mask_(mask), steps_(std::move(steps)) {}
+  Searcher(Pool& pool, std::uint8_t word, std::uint32_t mask, Price test_price)
+      : pool_(pool), word_(word), mask_(mask), test_price_(test_price) {}
 
-  NodeId Build(std::size_t first, std::size_t last);
+  NodeId Build(std::span<const Entry> entries);
 
  private:
+  // The solved table of one list; indices are into that list.
   struct Choice {
-    std::uint64_t price = 0;
-    std::size_t split = 0;  // the last step of the left half; kChain: no split
+    Price price = 0;
+    std::uint8_t split = 0;  // the best split's last entry on the left
+    bool is_chain = false;
   };
-  static constexpr std::size_t kChain = std::numeric_limits<std::size_t>::max();
+  struct Table {
+    std::span<const Entry> entries;
+    std::vector<Choice> choices;
 
-  std::uint32_t LastValue(std::size_t i) const {
-    return i + 1 < steps_.size() ? steps_[i + 1].first - 1 : mask_;
+    Choice& At(std::size_t first, std::size_t last) {
+      return choices[first * entries.size() + last];
+    }
+  };
+
+  Table Solve(std::span<const Entry> entries) const;
+  void PriceAllChains(Table& table) const;
+  void PriceChains(Table& table, std::size_t first, NodeId rest, std::size_t from,
+                   std::size_t to) const;
+  NodeId Assemble(Table& table, std::size_t first, std::size_t last);
+  std::optional<NodeId> HeaviestInFront(Table& table, std::size_t first, std::size_t last);
+  NodeId Chain(std::span<const Entry> entries);
+  NodeId AtLeast(std::uint32_t bound, NodeId yes, NodeId no) {
+    return pool_.Test({word_, Op::kAtLeast, mask_, bound}, yes, no);
   }
-  bool IsSingle(std::size_t i) const { return LastValue(i) == steps_[i].first; }
-  std::uint64_t Weight(std::size_t i) const {
-    const std::uint64_t width = std::uint64_t{LastValue(i)} - steps_[i].first + 1;
-    return width > kUsedWidth ? 1 : width;
-  }
-  bool IsChain(std::size_t first, std::size_t last) const;
-  Choice& ChoiceFor(std::size_t first, std::size_t last) {
-    return choices_[(first - base_) * count_ + (last - base_)];
-  }
-  void Solve(std::size_t first, std::size_t last);
-  std::uint64_t ChainPath(std::size_t first, std::size_t last) const;
-  NodeId Chain(std::size_t first, std::size_t last);
-  NodeId Assemble(std::size_t first, std::size_t last);
-  NodeId Split(std::size_t right_first, NodeId left, NodeId right) {
-    return pool_.Test({word_, Op::kAtLeast, mask_, steps_[right_first].first}, right, left);
+  NodeId Equal(std::uint32_t value, NodeId yes, NodeId no) {
+    return pool_.Test({word_, Op::kEqual, mask_, value}, yes, no);
   }
 
   Pool& pool_;
   std::uint8_t word_;
   std::uint32_t mask_;
-  Steps steps_;
-  // The table of the exact part being solved: steps base_ .. base_ + count_ - 1.
-  std::size_t base_ = 0;
-  std::size_t count_ = 0;
-  std::vector<Choice> choices_;
+  Price test_price_;
 };
 
-bool Searcher::IsChain(std::size_t first, std::size_t last) const {
-  if ((last - first) % 2 != 0) return false;
-  for (std::size_t i = first + 1; i < last; i += 2) {
-    if (!IsSingle(i) || steps_[i + 1].node != steps_[first].node) return false;
-  }
-  return true;
+std::uint64_t WeightOf(std::span<const Entry> entries) {
+  std::uint64_t weight = 0;
+  for (const Entry& entry : entries) weight += entry.weight;
+  return weight;
 }
 
-// The summed path length of a chain: the single values leave in order, the rest passes them all.
-std::uint64_t Searcher::ChainPath(std::size_t first, std::size_t last) const {
-  const std::uint64_t length = (last - first) / 2;
-  std::uint64_t path = length * Weight(first);
-  for (std::size_t i = first + 1; i < last; i += 2) {
-    path += (i - first + 1) / 2 * Weight(i) + length * Weight(i + 1);
+// What is left of the entries when the one at `index` has been answered: its value may go with
+// either neighbour, and neighbours that decide the same become one.
+std::vector<Entry> Without(std::span<const Entry> entries, std::size_t index) {
+  std::vector<Entry> rest;
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    if (i == index) continue;
+    if (!rest.empty() && rest.back().node == entries[i].node) {
+      rest.back().last = entries[i].last;
+      rest.back().weight += entries[i].weight;
+    } else {
+      rest.push_back(entries[i]);
+    }
+    if (i + 1 == index) rest.back().last = entries[index].last;
   }
-  return path;
+  if (index == 0) rest.front().first = entries[0].first;
+  return rest;
 }
 
-void Searcher::Solve(std::size_t first, std::size_t last) {
-  base_ = first;
-  count_ = last - first + 1;
-  choices_.assign(count_ * count_, {});
-  std::vector<std::uint64_t> weight_before(count_ + 1, 0);
-  for (std::size_t i = 0; i < count_; ++i) {
-    weight_before[i + 1] = weight_before[i] + Weight(first + i);
+// Enters the price of the chains from `first` to each of `from`..`to` whose rest is `rest`.
+void Searcher::PriceChains(Table& table, std::size_t first, NodeId rest, std::size_t from,
+                           std::size_t to) const {
+  std::array<std::uint64_t, kMaxChain> singles{};  // their weights, heaviest first
+  std::size_t count = 0;
+  std::uint64_t rest_weight = 0;
+  for (std::size_t i = first; i <= to; ++i) {
+    const Entry& entry = table.entries[i];
+    if (entry.node == rest) {
+      rest_weight += entry.weight;
+    } else if (entry.IsSingle() && count < kMaxChain) {
+      std::size_t place = count++;
+      for (; place > 0 && singles[place - 1] < entry.weight; --place) {
+        singles[place] = singles[place - 1];
+      }
+      singles[place] = entry.weight;
+    } else {
+      return;
+    }
+    if (i < from) continue;
+    Price price = count * (test_price_ + rest_weight);
+    for (std::size_t k = 0; k < count; ++k) price += (k + 1) * singles[k];
+    table.At(first, i) = {price, 0, true};
   }
-  const std::uint64_t test_price = kTestPrice * weight_before[count_];
-  for (std::size_t length = 2; length <= count_; ++length) {
-    for (std::size_t i = first; i + length <= last + 1; ++i) {
-      const std::size_t j = i + length - 1;
-      Choice best{std::numeric_limits<std::uint64_t>::max(), kChain};
-      for (std::size_t k = i; k < j; ++k) {
-        const std::uint64_t price = ChoiceFor(i, k).price + ChoiceFor(k + 1, j).price;
-        if (price < best.price) best = {price, k};
-      }
-      best.price += test_price + weight_before[j + 1 - first] - weight_before[i - first];
-      if (IsChain(i, j)) {
-        const std::uint64_t price = (length - 1) / 2 * test_price + ChainPath(i, j);
-        if (price <= best.price) best = {price, kChain};
-      }
-      ChoiceFor(i, j) = best;
+}
+
+// An interval is a chain if its wide entries decide the same. If it has none, the first entry is
+// taken for the rest.
+void Searcher::PriceAllChains(Table& table) const {
+  const std::size_t count = table.entries.size();
+  std::size_t wide = count;  // the first wide entry not before i
+  for (std::size_t i = count; i-- > 0;) {
+    if (!table.entries[i].IsSingle()) wide = i;
+    if (wide > i + 1) PriceChains(table, i, table.entries[i].node, i + 1, wide - 1);
+    if (wide < count) {
+      PriceChains(table, i, table.entries[wide].node, std::max(wide, i + 1), count - 1);
     }
   }
 }
 
-NodeId Searcher::Chain(std::size_t first, std::size_t last) {
-  NodeId node = steps_[first].node;
-  // Odd offsets, from the last to the first: the chain tests them in ascending order.
-  for (std::size_t i = last; i > first; i -= 2) {
-    node = pool_.Test({word_, Op::kEqual, mask_, steps_[i - 1].first}, steps_[i - 1].node, node);
+Searcher::Table Searcher::Solve(std::span<const Entry> entries) const {
+  const std::size_t count = entries.size();
+  Table table{entries, std::vector<Choice>(count * count)};
+  PriceAllChains(table);
+  std::vector<std::uint64_t> weight_before(count + 1, 0);
+  for (std::size_t i = 0; i < count; ++i) {
+    weight_before[i + 1] = weight_before[i] + entries[i].weight;
+    table.At(i, i).split = static_cast<std::uint8_t>(i);
+  }
+  for (std::size_t length = 2; length <= count; ++length) {
+    for (std::size_t i = 0; i + length <= count; ++i) {
+      const std::size_t j = i + length - 1;
+      const std::size_t left = table.At(i, j - 1).split;
+      const std::size_t from = left > i + kSlack ? left - kSlack : i;
+      const std::size_t to = std::min(table.At(i + 1, j).split + kSlack, j - 1);
+      Price best = kImpossible;
+      std::size_t best_split = i;
+      for (std::size_t k = from; k <= to; ++k) {
+        const Price price = table.At(i, k).price + table.At(k + 1, j).price;
+        if (price < best) {
+          best = price;
+          best_split = k;
+        }
+      }
+      best += test_price_ + weight_before[j + 1] - weight_before[i];
+      Choice& choice = table.At(i, j);
+      choice.split = static_cast<std::uint8_t>(best_split);
+      if (choice.is_chain && choice.price <= best) continue;
+      choice.is_chain = false;
+      choice.price = best;
+    }
+  }
+  return table;
+}
+
+NodeId Searcher::Chain(std::span<const Entry> entries) {
+  // As PriceAllChains: the first wide entry is the rest, else the first entry.
+  const auto wide = std::ranges::find_if_not(entries, &Entry::IsSingle);
+  NodeId node = (wide == entries.end() ? entries.front() : *wide).node;
+  std::vector<Entry> singles;
+  for (const Entry& entry : entries) {
+    if (entry.node != node) singles.push_back(entry);
+  }
+  std::ranges::stable_sort(singles, std::greater<>(), &Entry::weight);
+  for (std::size_t i = singles.size(); i-- > 0;) {
+    node = Equal(singles[i].first, singles[i].node, node);
   }
   return node;
 }
 
-NodeId Searcher::Assemble(std::size_t first, std::size_t last) {
-  if (first == last) return steps_[first].node;
-  const std::size_t split = ChoiceFor(first, last).split;
-  if (split == kChain) return Chain(first, last);
-  const NodeId left = Assemble(first, split);
-  const NodeId right = Assemble(split + 1, last);
-  return Split(split + 1, left, right);
+std::optional<NodeId> Searcher::HeaviestInFront(Table& table, std::size_t first, std::size_t last) {
+  const auto interval = table.entries.subspan(first, last - first + 1);
+  std::optional<std::size_t> heaviest;
+  for (std::size_t i = 0; i < interval.size(); ++i) {
+    if (!interval[i].IsSingle()) continue;
+    if (!heaviest || interval[i].weight > interval[*heaviest].weight) heaviest = i;
+  }
+  if (!heaviest || interval.size() < 3) return std::nullopt;
+  const std::uint64_t weight = interval[*heaviest].weight;
+  std::uint64_t depth = 0;
+  for (std::size_t i = first, j = last, k = first + *heaviest; i != j;) {
+    if (table.At(i, j).is_chain) break;
+    ++depth;
+    const std::size_t split = table.At(i, j).split;
+    (k <= split ? j : i) = k <= split ? split : split + 1;
+  }
+  // A first guess: it comes up to the front, all others go one down.
+  const std::uint64_t total = WeightOf(interval);
+  if (weight * depth + test_price_ <= total) return std::nullopt;
+  const std::vector<Entry> rest = Without(interval, *heaviest);
+  Table rest_table = Solve(rest);
+  const Price price = rest_table.At(0, rest.size() - 1).price + test_price_ + total;
+  if (price >= table.At(first, last).price) return std::nullopt;
+  const NodeId node = Assemble(rest_table, 0, rest.size() - 1);
+  return Equal(interval[*heaviest].first, interval[*heaviest].node, node);
 }
 
-// Recursion is at most log2(4 * 10^9) + kMaxExact deep.
-NodeId Searcher::Build(std::size_t first, std::size_t last) {
-  const std::size_t count = last - first + 1;
-  if (count > kMaxExact) {
-    const std::size_t middle = first + count / 2;
-    const NodeId left = Build(first, middle - 1);
-    const NodeId right = Build(middle, last);
-    return Split(middle, left, right);
+// Recursion ends: each step works on fewer entries.
+NodeId Searcher::Assemble(Table& table, std::size_t first, std::size_t last) {
+  if (first == last) return table.entries[first].node;
+  const Choice choice = table.At(first, last);
+  if (choice.is_chain) return Chain(table.entries.subspan(first, last - first + 1));
+  if (const auto node = HeaviestInFront(table, first, last)) return *node;
+  const std::size_t split = choice.split;
+  const NodeId left = Assemble(table, first, split);
+  const NodeId right = Assemble(table, split + 1, last);
+  return AtLeast(table.entries[split + 1].first, right, left);
+}
+
+NodeId Searcher::Build(std::span<const Entry> entries) {
+  if (entries.size() > kMaxExact) {
+    const std::size_t middle = entries.size() / 2;
+    const NodeId left = Build(entries.subspan(0, middle));
+    const NodeId right = Build(entries.subspan(middle));
+    return AtLeast(entries[middle].first, right, left);
   }
-  Solve(first, last);
-  return Assemble(first, last);
+  Table table = Solve(entries);
+  return Assemble(table, 0, entries.size() - 1);
+}
+
+NodeId Balanced(Pool& pool, std::uint8_t word, std::span<const Step> steps) {
+  if (steps.size() == 1) return steps.front().node;
+  const std::size_t middle = steps.size() / 2;
+  const NodeId left = Balanced(pool, word, steps.subspan(0, middle));
+  const NodeId right = Balanced(pool, word, steps.subspan(middle));
+  return pool.Test({word, Op::kAtLeast, UINT32_MAX, steps[middle].first}, right, left);
 }
 
 }  // namespace
 
-NodeId SearchTree(Pool& pool, std::uint8_t word, std::uint32_t mask, std::span<const Step> steps) {
+NodeId RangeTree(Pool& pool, std::uint8_t word, std::span<const Step> steps) {
+  CG_CHECK(!steps.empty());
+  Steps distinct(steps.begin(), steps.end());
+  const auto repeated = std::ranges::unique(distinct, {}, &Step::node);
+  distinct.erase(repeated.begin(), repeated.end());
+  return Balanced(pool, word, distinct);
+}
+
+NodeId SearchTree(Pool& pool, std::uint8_t word, std::uint32_t mask, std::span<const Step> steps,
+                  const TreePrice& price) {
   CG_CHECK(!steps.empty() && steps.front().first == 0);
-  Steps distinct;
-  for (const Step& step : steps) {
+  CG_CHECK(price.weights.empty() || price.weights.size() == steps.size());
+  std::vector<Entry> entries;
+  for (std::size_t i = 0; i < steps.size(); ++i) {
     // The masked word is never larger than its mask.
-    if (step.first > mask) break;
-    if (distinct.empty() || distinct.back().node != step.node) distinct.push_back(step);
+    if (steps[i].first > mask) break;
+    const std::uint64_t weight = price.weights.empty() ? 1 : price.weights[i];
+    if (entries.empty() || entries.back().node != steps[i].node) {
+      if (!entries.empty()) entries.back().last = steps[i].first - 1;
+      entries.push_back({steps[i].first, mask, steps[i].node, weight});
+    } else {
+      entries.back().weight += weight;
+    }
   }
-  const std::size_t last = distinct.size() - 1;
-  return Searcher(pool, word, mask, std::move(distinct)).Build(0, last);
+  const Price test_price = (WeightOf(entries) * price.test_price + 63) / 64;
+  return Searcher(pool, word, mask, test_price).Build(entries);
 }
 
 }  // namespace callgate::graph

@@ -6,6 +6,9 @@
 // comes. A chain of n equality tests would cost n^2/2 if sets were copied; so they are moved, one
 // value is cut out in O(log n), an ordered cut moves the smaller side node by node, and two sets
 // that meet are merged smaller into larger.
+//
+// Most regions are trees, where every node has one interval and none of that is needed: these are
+// walked first, and only if that takes more than kMaxWalk visits the sets are.
 
 #include "graph/steps.h"
 
@@ -68,6 +71,40 @@ void MergeInto(Values& target, Values&& source) {
   target.merge(source);
 }
 
+constexpr int kMaxWalk = 4096;
+
+// Walks with the interval of values that arrive, in ascending order; false: too long a walk.
+class Walker {
+ public:
+  Walker(const Pool& pool, std::uint8_t word, Steps& steps)
+      : pool_(pool), word_(word), steps_(steps) {}
+
+  bool Visit(NodeId id, std::uint32_t first, std::uint32_t last) {
+    if (++visits_ > kMaxWalk) return false;
+    const Node& node = pool_[id];
+    if (!TestsValueOf(node, word_)) {
+      if (steps_.empty() || steps_.back().node != id) steps_.push_back({first, id});
+      return true;
+    }
+    const std::uint32_t c = node.predicate.constant;
+    const bool below = c > first;
+    if (node.predicate.op == Op::kAtLeast) {
+      if (below && !Visit(node.no, first, std::min(last, c - 1))) return false;
+      return c > last || Visit(node.yes, std::max(first, c), last);
+    }
+    if (c < first || c > last) return Visit(node.no, first, last);
+    if (below && !Visit(node.no, first, c - 1)) return false;
+    if (!Visit(node.yes, c, c)) return false;
+    return c == last || Visit(node.no, c + 1, last);
+  }
+
+ private:
+  const Pool& pool_;
+  std::uint8_t word_;
+  Steps& steps_;
+  int visits_ = 0;  // bounds the depth of recursion too
+};
+
 }  // namespace
 
 bool TestsValueOf(const Node& node, std::uint8_t word) {
@@ -76,9 +113,11 @@ bool TestsValueOf(const Node& node, std::uint8_t word) {
 }
 
 Steps StepsOf(const Pool& pool, NodeId root, std::uint8_t word) {
+  Steps steps;
+  if (Walker(pool, word, steps).Visit(root, 0, UINT32_MAX)) return steps;
+  steps.clear();
   std::map<NodeId, Values, std::greater<>> arrivals;
   arrivals[root] = {{0, UINT32_MAX}};
-  Steps steps;
   while (!arrivals.empty()) {
     auto arrival = arrivals.extract(arrivals.begin());
     Values values = std::move(arrival.mapped());

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <span>
 #include <vector>
 
 #include "graph/graph.h"
@@ -25,9 +24,5 @@ bool TestsValueOf(const Node& node, std::uint8_t word);
 // What `root` decides by the value of `word` alone: follows tests of that whole word until another
 // kind of node is met. Neighbouring steps differ. O(n log^2 n) in the tests followed.
 Steps StepsOf(const Pool& pool, NodeId root, std::uint8_t word);
-
-// The value of (word & mask) decides as `steps` say, with the fewest tests that a tree of >= and ==
-// needs, and among those with short paths. See steps.cc. Cost: O(n) for long lists.
-NodeId SearchTree(Pool& pool, std::uint8_t word, std::uint32_t mask, std::span<const Step> steps);
 
 }  // namespace callgate::graph

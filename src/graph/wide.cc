@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "graph/search_tree.h"
 #include "graph/steps.h"
 
 namespace callgate::graph {

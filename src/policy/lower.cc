@@ -30,6 +30,7 @@
 #include "abi/syscalls.h"
 #include "base/check.h"
 #include "graph/combine.h"
+#include "graph/search_tree.h"
 #include "graph/simplify.h"
 #include "graph/steps.h"
 #include "graph/wide.h"
@@ -263,7 +264,7 @@ NodeId Lowerer::NumberDispatch(abi::ArchId arch) {
   for (std::size_t i = 0; i < blocks.size(); ++i) {
     AddBlock(blocks[i], i + 1 < blocks.size() ? blocks[i + 1].first - 1 : UINT32_MAX, steps);
   }
-  return graph::SearchTree(graph_.pool, abi::kNrWord, UINT32_MAX, steps);
+  return graph::RangeTree(graph_.pool, abi::kNrWord, steps);
 }
 
 graph::Graph Lowerer::Run() {
