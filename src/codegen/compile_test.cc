@@ -120,6 +120,38 @@ TEST(Compile, NumberAllowedWhateverItsArgumentsStaysCacheable) {
   }
 }
 
+TEST(Compile, EveryPassCanBeLeftOut) {
+  std::mt19937_64 random(14);
+  for (int round = 0; round < 500; ++round) {
+    const Graph graph = RandomGraph(random);
+    std::vector<std::string> without;
+    for (const Pass& pass : AllPasses()) {
+      if (random() % 2 == 0) without.emplace_back(pass.name);
+    }
+    Options options;
+    options.without = without;
+    const base::Result<bpf::Program> program = Compile(graph, options);
+    ASSERT_TRUE(program.has_value()) << program.error().ToString();
+    for (int i = 0; i < 50; ++i) {
+      abi::CallWords words{};
+      for (std::uint32_t& word : words) word = static_cast<std::uint32_t>(random() % 66);
+      ASSERT_EQ(bpf::Interpret(*program, words), graph::Evaluate(graph.pool, graph.root, words))
+          << "round " << round;
+    }
+  }
+}
+
+TEST(Compile, PassesAreShownInTheirOrder) {
+  const std::vector<std::string> without = {"masks"};
+  std::vector<std::string> shown;
+  Options options;
+  options.without = without;
+  options.after_pass = [&](std::string_view pass, const Graph&) { shown.emplace_back(pass); };
+  ASSERT_TRUE(Compile(Chain(3, true), options).has_value());
+  EXPECT_EQ(shown, (std::vector<std::string>{"", "simplify", "hoist", "share-runs", "search",
+                                             "tidy", "layout"}));
+}
+
 TEST(Compile, SameGraphGivesTheSameBytes) {
   std::mt19937_64 random(12);
   std::mt19937_64 again(12);

@@ -22,7 +22,7 @@ TEST(RebuildDispatch, ChainOfNeighboursBecomesOneRange) {
     chain = graph.pool.Test({abi::kNrWord, Op::kEqual, kWhole, nr}, allow, chain);
   }
   graph.root = chain;
-  EXPECT_EQ(graph::DumpText(RebuildDispatch(graph), std::endian::little),
+  EXPECT_EQ(graph::DumpText(RebuildDispatch(graph, CallWeights()), std::endian::little),
             "n3  nr >= 2 ? n2 : n1\n"
             "n2  nr >= 6 ? n1 : n0\n"
             "n1  kill\n"
@@ -37,7 +37,7 @@ TEST(RebuildDispatch, LongChainOfEqualitiesBecomesATree) {
                             graph.pool.Leaf(abi::Action{abi::ActionKind::kErrno, i}), chain);
   }
   graph.root = chain;
-  const Graph rebuilt = RebuildDispatch(graph);
+  const Graph rebuilt = RebuildDispatch(graph, CallWeights());
   for (std::uint32_t value = 0; value < 200; ++value) {
     abi::CallWords words{};
     words[4] = value;
@@ -62,7 +62,7 @@ TEST(RebuildDispatch, ArchitecturesKeepTheirOrder) {
     chain = graph.pool.Test({abi::kArchWord, Op::kEqual, kWhole, arch}, second, chain);
   }
   graph.root = graph.pool.Test({abi::kArchWord, Op::kEqual, kWhole, 0xc000003e}, first, chain);
-  const Graph rebuilt = RebuildDispatch(graph);
+  const Graph rebuilt = RebuildDispatch(graph, CallWeights());
   EXPECT_EQ(rebuilt.pool[rebuilt.root].predicate.constant, 0xc000003e);
   EXPECT_EQ(graph::ReachableFrom(rebuilt.pool, rebuilt.root).size(), 8);
 }
@@ -81,7 +81,7 @@ TEST(RebuildDispatch, TailThatTwoRegionsShareIsNotCopiedIntoAMuchLargerGraph) {
                        pool.Leaf(abi::Action{abi::ActionKind::kErrno, i}), longer);
   }
   graph.root = pool.Test({6, Op::kEqual, kWhole, 1}, tail, longer);
-  const Graph rebuilt = RebuildDispatch(graph);
+  const Graph rebuilt = RebuildDispatch(graph, CallWeights());
   EXPECT_LE(graph::ReachableFrom(rebuilt.pool, rebuilt.root).size(),
             graph::ReachableFrom(pool, graph.root).size() * 5 / 4);
 }

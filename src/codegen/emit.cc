@@ -18,8 +18,7 @@
 // A leaf's nearer copy is the RET itself: as short, and one step less to run. A leaf that only
 // copies serve in the end is left out, and the program written once more without it.
 //
-// Order. Any order with children behind parents is right. This one is depth first, the no-branch
-// directly behind its test: chains of == fall through, and most distances stay short.
+// Order. Any order with children behind parents is right; layout.h has two.
 
 #include "codegen/emit.h"
 
@@ -31,6 +30,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "codegen/layout.h"
 
 namespace callgate::codegen {
 namespace {
@@ -75,35 +75,6 @@ std::uint16_t JumpCode(Op op) {
       return BPF_JMP | BPF_JSET | BPF_K;
   }
   CG_CHECK(false);
-}
-
-// Parents before children; each node's no-branch is placed directly behind it unless another
-// parent needs it farther down. Iterative: graphs may be deep.
-std::vector<NodeId> LayOut(const Graph& graph) {
-  enum class Visit : std::uint8_t { kNever, kYesDone, kBothDone };
-  std::vector<Visit> visits(graph.root + 1, Visit::kNever);
-  std::vector<NodeId> order;  // a node after everything below it
-  std::vector<NodeId> path = {graph.root};
-  while (!path.empty()) {
-    const NodeId id = path.back();
-    const Node& node = graph.pool[id];
-    auto descend = [&](NodeId child) {
-      if (visits[child] == Visit::kNever) path.push_back(child);
-    };
-    if (visits[id] == Visit::kNever && !node.is_leaf) {
-      visits[id] = Visit::kYesDone;
-      descend(node.yes);
-    } else if (visits[id] == Visit::kYesDone) {
-      visits[id] = Visit::kBothDone;
-      descend(node.no);
-    } else {
-      visits[id] = Visit::kBothDone;
-      order.push_back(id);
-      path.pop_back();
-    }
-  }
-  std::ranges::reverse(order);
-  return order;
 }
 
 class Emitter {
@@ -231,8 +202,9 @@ std::vector<NodeId> Emitter::UnusedLeaves(const std::vector<NodeId>& order) cons
 
 }  // namespace
 
-bpf::Program Emit(const Graph& graph) {
-  const std::vector<NodeId> order = LayOut(graph);
+bpf::Program Emit(const Graph& graph) { return Emit(graph, PlainLayout(graph)); }
+
+bpf::Program Emit(const Graph& graph, const std::vector<NodeId>& order) {
   std::vector<bool> copied(graph.root + 1, false);
   while (true) {
     Emitter emitter(graph, copied);
