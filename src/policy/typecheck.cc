@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "policy/actions.h"
+#include "policy/multiplex.h"
 #include "policy/reach.h"
 #include "policy/resolve.h"
 #include "policy/type_context.h"
@@ -38,6 +39,7 @@ class Checker {
     report_.Flush();
     diagnostics_.SortByPlace();
     if (diagnostics_.HasErrors()) return std::nullopt;
+    CoverMultiplexers(typed_);
     return std::move(typed_);
   }
 
