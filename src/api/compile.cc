@@ -31,8 +31,8 @@ std::string WitnessText(const abi::CallWords& words) {
 
 }  // namespace
 
-base::Result<bpf::Program> CompileValidated(graph::Graph source) {
-  base::Result<bpf::Program> program = codegen::Compile(source);
+base::Result<bpf::Program> CompileValidated(graph::Graph source, const codegen::Options& options) {
+  base::Result<bpf::Program> program = codegen::Compile(source, options);
   if (!program) return program;
   const analyse::Comparison comparison = analyse::CompareWithSource(source, *program);
   switch (comparison.equal) {

@@ -145,6 +145,38 @@ std::string ProofsJson(const std::vector<Proof>& proofs) {
   return Dump(all);
 }
 
+std::string ReportJson(const CompileReport& report) {
+  Json abis = Json::array();
+  for (const CompileReport::Abi& abi : report.abis) {
+    Json uncached = Json::array();
+    for (const CompileReport::Uncached& call : abi.uncached) {
+      uncached.push_back({{"call", call.call}, {"reason", call.reason}, {"places", call.places}});
+    }
+    abis.push_back({{"name", abi.name},
+                    {"numbers", abi.numbers},
+                    {"mean_path", abi.mean_path},
+                    {"worst_path", abi.worst_path},
+                    {"worst_uncached_path", abi.worst_uncached_path},
+                    {"allowed", abi.allowed},
+                    {"cached", abi.cached},
+                    {"uncached", uncached}});
+  }
+  Json passes = Json::array();
+  for (const CompileReport::Pass& pass : report.passes) {
+    passes.push_back({{"name", pass.name}, {"nodes", pass.nodes}});
+  }
+  return Dump({{"instructions", report.instructions},
+               {"instruction_limit", report.instruction_limit},
+               {"converted", report.converted},
+               {"converted_limit", report.converted_limit},
+               {"longest_path", report.longest_path},
+               {"estimated_install_us", report.estimated_install_us},
+               {"measured_install_us",
+                report.measured_install_us ? Json(*report.measured_install_us) : Json()},
+               {"abis", abis},
+               {"passes", passes}});
+}
+
 std::string FeaturesJson(const std::vector<Feature>& features) {
   Json all = Json::array();
   for (const Feature& feature : features) {

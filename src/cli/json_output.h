@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "callgate/analysis.h"
+#include "callgate/compile.h"
 #include "callgate/policy.h"
 #include "callgate/system.h"
 
@@ -15,6 +16,7 @@ std::string DiagnosticsJson(const std::vector<Diagnostic>& diagnostics);
 std::string EvaluationsJson(const std::vector<Evaluation>& evaluations);
 std::string ComparisonJson(const Subject& a, const Subject& b, const Comparison& comparison);
 std::string ProofsJson(const std::vector<Proof>& proofs);
+std::string ReportJson(const CompileReport& report);
 std::string FeaturesJson(const std::vector<Feature>& features);
 std::string SyscallsJson(const std::vector<SyscallEntry>& entries);
 std::string GroupsJson(const std::vector<GroupEntry>& groups);

@@ -18,9 +18,16 @@ constexpr Option kFmtOptions[] = {
 };
 
 constexpr Option kCompileOptions[] = {
-    {"format", 'f', "FORMAT", "listing (default), raw, hex, c or json"},
+    {"format", 'f', "FORMAT", "listing (default), raw, hex, c, json, or dot, the decision graph"},
     {"output", 'o', "FILE", "write there instead of to standard output"},
     {"name", 0, "NAME", "C identifier for -f c (default callgate_filter)"},
+    {"fuse", 0, "", "several policies: one filter as strict as all of them together"},
+    {"profile", 0, "FILE", "lines 'CALL COUNT': hot calls come first"},
+    {"report", 0, "", "print what the filter costs; write it only with -o"},
+    {"json", 0, "", "the report as JSON"},
+    {"measure", 0, "", "report the time of installing it here too"},
+    {"without", 0, "PASS,...", "leave out these passes"},
+    {"dump-after", 0, "PASS", "print the decision graph after this pass; -f dot draws it"},
 };
 
 constexpr Option kAsmOptions[] = {
@@ -73,9 +80,12 @@ constexpr Verb kVerbs[] = {
      "Prints each POLICY ('-' is standard input) in canonical form; comments stay.\n"
      "Formatting twice changes nothing.",
      kFmtOptions, RunFmt, kBadInput},
-    {"compile", "compile a policy to a seccomp filter", "POLICY",
+    {"compile", "compile a policy to a seccomp filter", "POLICY...",
      "Writes the filter of POLICY ('-' is standard input). 'raw' is the array of\n"
-     "struct sock_filter that seccomp(2) and 'bwrap --seccomp' take.",
+     "struct sock_filter that seccomp(2) and 'bwrap --seccomp' take. Every filter is\n"
+     "proved to decide as the policy does before it is written.\n"
+     "\n"
+     "The passes, in order: simplify, hoist, masks, share-runs, search, tidy, layout.",
      kCompileOptions, RunCompile, kBadInput},
     {"eval", "what does a policy say about one call?", "POLICY CALL...",
      "Prints the verdict of POLICY for each CALL, the rule that gives it, and the path\n"
