@@ -24,7 +24,7 @@ _callgate() {
   done
   case $previous in
     -f | --format) mapfile -t COMPREPLY < <(compgen -W "listing raw hex c json" -- "$current") ;;
-    -o | --output | --subset-of | --equal) mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
+    -o | --output | --depfile | --subset-of | --equal) mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
     --name | --status-fd | -a | --arch | --never | --always) ;;
     *)
       if [[ $verb == help ]]; then

@@ -115,6 +115,10 @@ CASES = [
          out="l0:    ldb [0]\nl1:    ret #0                           ; kill_thread\n",
          err="callgate disasm: -: not a seccomp filter: instruction 0, 'ldb [0]': "
              "not allowed in seccomp filters; load an aligned word, ld [0] to ld [60]\n"),
+    Case("depfile without a target", ["compile", "--depfile", "a.d", "a.cg"], 2,
+         err="callgate compile: --depfile needs -o FILE; see 'callgate compile --help'\n"),
+    Case("depfile names every file that was read", [], 0, files={"a b.cg": "use \"c.cg\"\nuse @base\n", "c.cg": "read\n"},
+         shell='"$CALLGATE" compile -f c -o a.h --depfile a.d "a b.cg" && cat a.d', out="a.h: a\\ b.cg c.cg\n"),
     Case("every format is read back", [], 0, files={"a.cg": ALLOW_MOST},
          shell='for f in raw hex json; do "$CALLGATE" compile -f $f -o a.$f a.cg && "$CALLGATE" disasm a.$f > a.$f.s || exit; '
                '"$CALLGATE" asm -f $f a.$f.s | cmp - a.$f || exit; done; '

@@ -71,6 +71,8 @@ class CALLGATE_EXPORT Policy {
 
   const std::string& name() const;
   const std::vector<Diagnostic>& warnings() const;
+  // Every file that was read: the policy's own and what it uses, for tools that follow changes.
+  const std::vector<std::string>& files() const;
 
   // The filter of all the policy's ABIs. Fails when it needs more than 4096 instructions.
   Result<Program> Compile() const;

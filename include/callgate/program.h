@@ -46,6 +46,9 @@ class CALLGATE_EXPORT Program {
   // instruction.
   static Result<Program> FromInstructions(std::vector<Instruction> instructions);
 
+  // The same for an array of struct sock_filter as it lies in memory: the array of a kCHeader file
+  // (`std::as_bytes(std::span(worker_filter))`), or kRaw read on the machine it was written for.
+  static Result<Program> FromBytes(std::span<const std::byte> bytes);
   // Reads filter assembly, a listing of Write or the syntax of the kernel's bpf_asm, and checks as
   // above. `name` stands for the file in messages.
   static std::expected<Program, Diagnostics> FromAssembly(const std::string& name,

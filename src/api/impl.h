@@ -20,6 +20,7 @@ struct Policy::Impl {
   base::SourceMap sources;
   policy::TypedPolicy typed;
   std::vector<Diagnostic> warnings;
+  std::vector<std::string> files;
 };
 
 abi::Call ToInternal(const Call& call);

@@ -18,32 +18,37 @@ template <typename Read>
 std::expected<Policy, Diagnostics> MakePolicy(const std::string& name, Read read) {
   auto impl = std::make_shared<Policy::Impl>();
   base::Diagnostics diagnostics;
-  std::optional<policy::TypedPolicy> typed = read(impl->sources, diagnostics);
+  const policy::DiskReader reader;
+  std::optional<policy::TypedPolicy> typed = read(reader, impl->sources, diagnostics);
   std::vector<Diagnostic> all = ToPublic(diagnostics, impl->sources);
   if (!typed) return std::unexpected(Diagnostics{std::move(all)});
   impl->name = name;
   impl->typed = std::move(*typed);
   impl->warnings = std::move(all);
+  impl->files = reader.paths();
   return Policy(std::move(impl));
 }
 
 }  // namespace
 
 std::expected<Policy, Diagnostics> Policy::FromFile(const std::string& path) {
-  return MakePolicy(path, [&](base::SourceMap& sources, base::Diagnostics& diagnostics) {
-    return policy::ReadPolicy(path, policy::DiskReader(), abi::NativeArch(), sources, diagnostics);
+  return MakePolicy(path, [&](const policy::FileReader& reader, base::SourceMap& sources,
+                              base::Diagnostics& diagnostics) {
+    return policy::ReadPolicy(path, reader, abi::NativeArch(), sources, diagnostics);
   });
 }
 
 std::expected<Policy, Diagnostics> Policy::FromText(const std::string& name, std::string text) {
-  return MakePolicy(name, [&](base::SourceMap& sources, base::Diagnostics& diagnostics) {
-    return policy::ReadPolicyText(name, std::move(text), policy::DiskReader(), abi::NativeArch(),
-                                  sources, diagnostics);
+  return MakePolicy(name, [&](const policy::FileReader& reader, base::SourceMap& sources,
+                              base::Diagnostics& diagnostics) {
+    return policy::ReadPolicyText(name, std::move(text), reader, abi::NativeArch(), sources,
+                                  diagnostics);
   });
 }
 
 const std::string& Policy::name() const { return impl_->name; }
 const std::vector<Diagnostic>& Policy::warnings() const { return impl_->warnings; }
+const std::vector<std::string>& Policy::files() const { return impl_->files; }
 
 Result<Program> Policy::Compile() const {
   base::Result<bpf::Program> compiled = CompileValidated(policy::Lower(impl_->typed));

@@ -51,6 +51,13 @@ Result<Program> Program::FromInstructions(std::vector<Instruction> instructions)
   return program;
 }
 
+Result<Program> Program::FromBytes(std::span<const std::byte> bytes) {
+  const auto program = bpf::DecodeRaw({reinterpret_cast<const char*>(bytes.data()), bytes.size()},
+                                      std::endian::native);
+  if (!program) return std::unexpected(Error{program.error().ToString()});
+  return FromInstructions(ToPublic(*program));
+}
+
 std::expected<Program, Diagnostics> Program::FromAssembly(const std::string& name,
                                                           std::string text) {
   base::SourceMap sources;

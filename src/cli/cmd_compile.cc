@@ -15,6 +15,25 @@
 namespace callgate::cli {
 namespace {
 
+// What make(1) reads: a blank, a '#' or a '$' in a name is written so that it stays part of it.
+std::string MakeName(std::string_view name) {
+  std::string escaped;
+  for (char c : name) {
+    if (c == ' ' || c == '#' || c == '\\') escaped += '\\';
+    if (c == '$') escaped += '$';
+    escaped += c;
+  }
+  return escaped;
+}
+
+std::string MakeRule(const std::string& target, std::span<const Policy> layers) {
+  std::string rule = MakeName(target) + ":";
+  for (const Policy& policy : layers) {
+    for (const std::string& file : policy.files()) rule += " " + MakeName(file);
+  }
+  return rule + "\n";
+}
+
 std::vector<std::string> Split(std::string_view list) {
   std::vector<std::string> parts;
   while (!list.empty()) {
@@ -103,6 +122,10 @@ int RunCompile(const Arguments& arguments) {
     output = ParseProgramOutput(verb, arguments, "listing");
     if (!output) return verb.usage_status;
   }
+  const auto depfile = arguments.Value("depfile");
+  if (depfile && (!output || output->path == "-")) {
+    return UsageError(verb, "--depfile needs -o FILE");
+  }
   CompileOptions options;
   options.without = Split(arguments.Value("without").value_or(""));
   if (const auto path = arguments.Value("profile")) {
@@ -120,6 +143,10 @@ int RunCompile(const Arguments& arguments) {
   if (writes_filter) {
     const auto program = CompileFused(layers, options);
     if (!program) return Fail(program.error());
+    if (depfile) {
+      const int status = WriteFile(verb, std::string(*depfile), MakeRule(output->path, layers));
+      if (status != kHolds) return status;
+    }
     const int status = WriteProgram(verb, *output, *program);
     if (status != kHolds || !arguments.Has("report")) return status;
   }

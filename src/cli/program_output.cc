@@ -32,15 +32,6 @@ std::optional<ProgramFormat> FindFormat(std::string_view name) {
   return std::nullopt;
 }
 
-int WriteFile(const Verb& verb, const std::string& path, std::string_view bytes) {
-  std::FILE* file = std::fopen(path.c_str(), "wbe");
-  bool ok = file != nullptr && std::fwrite(bytes.data(), 1, bytes.size(), file) == bytes.size();
-  if (file != nullptr) ok = std::fclose(file) == 0 && ok;
-  if (ok) return kHolds;
-  Complain(verb.name, fmt::format("cannot write {}: {}", path, std::strerror(errno)));
-  return kBadInput;
-}
-
 }  // namespace
 
 std::optional<ProgramOutput> ParseProgramOutput(const Verb& verb, const Arguments& arguments,
@@ -62,6 +53,15 @@ std::optional<ProgramOutput> ParseProgramOutput(const Verb& verb, const Argument
     return std::nullopt;
   }
   return output;
+}
+
+int WriteFile(const Verb& verb, const std::string& path, std::string_view bytes) {
+  std::FILE* file = std::fopen(path.c_str(), "wbe");
+  bool ok = file != nullptr && std::fwrite(bytes.data(), 1, bytes.size(), file) == bytes.size();
+  if (file != nullptr) ok = std::fclose(file) == 0 && ok;
+  if (ok) return kHolds;
+  Complain(verb.name, fmt::format("cannot write {}: {}", path, std::strerror(errno)));
+  return kBadInput;
 }
 
 int WriteProgram(const Verb& verb, const ProgramOutput& output, const Program& program) {

@@ -2,6 +2,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "callgate/program.h"
 #include "cli/command_line.h"
@@ -19,7 +20,8 @@ struct ProgramOutput {
 std::optional<ProgramOutput> ParseProgramOutput(const Verb& verb, const Arguments& arguments,
                                                 std::string_view default_format);
 
-// Returns the verb's exit status.
+// These two return the verb's exit status.
+int WriteFile(const Verb& verb, const std::string& path, std::string_view bytes);
 int WriteProgram(const Verb& verb, const ProgramOutput& output, const Program& program);
 
 }  // namespace callgate::cli

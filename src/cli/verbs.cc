@@ -28,6 +28,7 @@ constexpr Option kCompileOptions[] = {
     {"measure", 0, "", "report the time of installing it here too"},
     {"without", 0, "PASS,...", "leave out these passes"},
     {"dump-after", 0, "PASS", "print the decision graph after this pass; -f dot draws it"},
+    {"depfile", 0, "FILE", "write the files that were read there, as a rule for make"},
 };
 
 constexpr Option kAsmOptions[] = {

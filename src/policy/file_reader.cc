@@ -13,6 +13,7 @@
 namespace callgate::policy {
 
 base::Result<std::string> DiskReader::Read(const std::string& path) const {
+  paths_.push_back(path);
   base::UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY));
   if (!fd.valid()) return base::Fail(base::ErrnoError("open", path));
   std::string text;

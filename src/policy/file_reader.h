@@ -2,6 +2,7 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
 #include "base/error.h"
 
@@ -24,6 +25,11 @@ class FileReader {
 class DiskReader final : public FileReader {
  public:
   base::Result<std::string> Read(const std::string& path) const override;
+  // Every path asked for, in the order of reading.
+  const std::vector<std::string>& paths() const { return paths_; }
+
+ private:
+  mutable std::vector<std::string> paths_;
 };
 
 class MemoryReader final : public FileReader {
