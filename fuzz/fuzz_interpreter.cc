@@ -8,8 +8,14 @@
 #include <cstring>
 #include <string_view>
 
+#include "abi/action.h"
+#include "abi/arch.h"
 #include "abi/call.h"
 #include "base/check.h"
+#include "base/diagnostic.h"
+#include "base/source.h"
+#include "bpf/assemble.h"
+#include "bpf/cache.h"
 #include "bpf/cost.h"
 #include "bpf/disassemble.h"
 #include "bpf/encode.h"
@@ -32,6 +38,22 @@ void BringIntoRange(bpf::Program& program) {
     instruction.jf = static_cast<std::uint8_t>(instruction.jf % program.size());
   }
   if (!program.empty()) program.back().code = static_cast<std::uint16_t>(bpf::Opcode::kRetA);
+}
+
+// A number that the kernel's search finds always allowed is allowed whatever the arguments are.
+void CheckCache(bpf::ProgramView program, abi::CallWords words) {
+  words[abi::kArchWord] = abi::ArchOf(abi::ArchId::kX86_64).audit_arch;
+  words[abi::kNrWord] &= 0x1ff;
+  if (!bpf::IsConstantAllow(program, words[abi::kNrWord], words[abi::kArchWord])) return;
+  CG_CHECK(bpf::Interpret(program, words) == abi::kAllow.value());
+}
+
+void CheckText(const bpf::Program& program) {
+  base::SourceMap sources;
+  base::Diagnostics diagnostics;
+  const base::FileId file = sources.Add("t.s", bpf::Disassemble(program));
+  const auto assembly = bpf::Assemble(sources, file, diagnostics);
+  CG_CHECK(assembly && assembly->program == program);
 }
 
 void CheckRun(bpf::ProgramView program, const abi::CallWords& words) {
@@ -60,12 +82,14 @@ void Check(std::string_view input) {
   bpf::Program program = *std::move(decoded);
   if (in_range) BringIntoRange(program);
 
-  bpf::Disassemble(program);
+  CheckText(program);
   CG_CHECK(bpf::DecodeRaw(bpf::EncodeRaw(program, std::endian::big), std::endian::big) == program);
   CG_CHECK(bpf::DecodeHex(bpf::EncodeHex(program)) == program);
   // As text, most inputs are refused: without a crash.
   static_cast<void>(bpf::DecodeHex(input));
-  if (bpf::Verify(program)) CheckRun(program, words);
+  if (!bpf::Verify(program)) return;
+  CheckRun(program, words);
+  CheckCache(program, words);
 }
 
 }  // namespace
