@@ -47,6 +47,17 @@ TEST(Diagnostic, CutsLongLinesAroundTheCaretAndHidesControlBytes) {
             "long.cg:1:201: warning: here\n    " + shown + "\n" + std::string(67, ' ') + "^\n");
 }
 
+// The window was moved to the begin of the run of bytes that continue no character, out of sight of
+// the caret, and rendering threw.
+TEST(Diagnostic, LongRunOfStrayBytesIsCutLikeAnyLine) {
+  SourceMap sources;
+  const FileId file = sources.Add("t.s", "tax" + std::string(300, '\xab') + "?");
+  const std::string text =
+      Render(Diagnostic{Severity::kError, {file, 303, 304}, "here", {}}, sources, Color::kNo);
+  EXPECT_EQ(text.substr(0, text.find('\n')), "t.s:1:4: error: here");
+  EXPECT_NE(text.find("    ..." + std::string(63, '\xab') + "?\n"), std::string::npos);
+}
+
 TEST(Diagnostics, StopsAtTheLimitAndCountsTheRest) {
   SourceMap sources;
   Diagnostics diagnostics;

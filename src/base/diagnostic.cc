@@ -8,6 +8,7 @@ namespace callgate::base {
 namespace {
 
 constexpr std::size_t kMaxShownColumns = 120;
+constexpr int kMaxContinuationBytes = 3;  // of one character in UTF-8
 
 struct Palette {
   std::string_view bold, red, yellow, cyan, reset;
@@ -43,9 +44,16 @@ std::string RenderExcerpt(Span span, const SourceMap& sources, const Palette& pa
   std::string prefix;
   if (line.size() > kMaxShownColumns) {
     std::size_t start = caret > kMaxShownColumns / 2 ? caret - kMaxShownColumns / 2 : 0;
-    while (start > 0 && IsContinuationByte(line[start])) --start;
+    // Not into the middle of a character. A run of stray bytes is not followed out of sight.
+    for (int i = 0; i < kMaxContinuationBytes && start > 0 && IsContinuationByte(line[start]);
+         ++i) {
+      --start;
+    }
     std::size_t end = std::min(line.size(), start + kMaxShownColumns);
-    while (end < line.size() && IsContinuationByte(line[end])) ++end;
+    for (int i = 0; i < kMaxContinuationBytes && end < line.size() && IsContinuationByte(line[end]);
+         ++i) {
+      ++end;
+    }
     if (start > 0) prefix = "...";
     line = line.substr(start, end - start);
     caret -= start;
