@@ -36,7 +36,7 @@ coverage:  ## lines that the tests reach, by file
 	@scripts/build.sh coverage
 	@scripts/coverage.sh
 
-bench:  ## the benchmarks, on a release build
+bench:  ## the benchmarks; CALLGATE_DATA=FOLDER holds the rule lists of the tables
 	@scripts/install-packages.sh build demo bench
 	@scripts/bench.sh
 
