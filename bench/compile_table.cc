@@ -133,11 +133,7 @@ void PrintProfile(const std::string& rules_path, const std::string& policy_path)
   fmt::print("\n");
 }
 
-}  // namespace
-}  // namespace callgate::bench
-
-int main(int argc, char** argv) {
-  using namespace callgate::bench;
+int Main(int argc, char** argv) {
   if (argc < 3 || argc % 2 == 0) Die("usage: compile_table RULES POLICY...");
   PinToOneCpu();
   const scmp_version* version = seccomp_version();
@@ -146,3 +142,8 @@ int main(int argc, char** argv) {
   for (int i = 1; i + 1 < argc; i += 2) PrintProfile(argv[i], argv[i + 1]);
   return 0;
 }
+
+}  // namespace
+}  // namespace callgate::bench
+
+int main(int argc, char** argv) { return callgate::bench::Main(argc, argv); }

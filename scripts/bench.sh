@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 data=${1:-${CALLGATE_DATA:-}}
-scripts/build.sh bench callgate_cli kernel_cache compile_table kernel_cost
+scripts/build.sh bench callgate_cli kernel_cache compile_table growth kernel_cost
 bin=build/bench/bench
 
 echo "== starting a program"
@@ -16,6 +16,10 @@ python3 bench/startup.py build/bench/bin/callgate
 echo
 echo "== the kernel's cache of allowed numbers beside the model of it"
 $bin/kernel_cache 2000
+
+echo
+echo "== as policies grow"
+$bin/growth
 
 if [[ -z $data ]]; then
   echo
