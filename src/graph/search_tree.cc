@@ -174,17 +174,23 @@ Searcher::Table Searcher::Solve(std::span<const Entry> entries) const {
     for (std::size_t i = 0; i + length <= count; ++i) {
       const std::size_t j = i + length - 1;
       const std::size_t left = table.At(i, j - 1).split;
-      const std::size_t from = left > i + kSlack ? left - kSlack : i;
-      const std::size_t to = std::min(table.At(i + 1, j).split + kSlack, j - 1);
+      const std::size_t right = table.At(i + 1, j).split;
+      const std::size_t low = std::min(left, right);
+      const std::size_t high = std::max(left, right);
+      const std::size_t from = low > i + kSlack ? low - kSlack : i;
+      const std::size_t to = std::min(high + kSlack, j - 1);
       Price best = kImpossible;
       std::size_t best_split = i;
-      for (std::size_t k = from; k <= to; ++k) {
+      auto consider = [&](std::size_t k) {
         const Price price = table.At(i, k).price + table.At(k + 1, j).price;
-        if (price < best) {
-          best = price;
-          best_split = k;
-        }
-      }
+        if (price >= best) return;
+        best = price;
+        best_split = k;
+      };
+      for (std::size_t k = from; k <= to; ++k) consider(k);
+      // A chain has no split to go by.
+      if (table.At(i, j - 1).is_chain) consider(j - 1);
+      if (table.At(i + 1, j).is_chain) consider(i);
       best += test_price_ + weight_before[j + 1] - weight_before[i];
       Choice& choice = table.At(i, j);
       choice.split = static_cast<std::uint8_t>(best_split);

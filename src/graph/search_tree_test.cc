@@ -1,11 +1,13 @@
 #include "graph/search_tree.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <map>
 #include <random>
 #include <set>
+#include <string>
 
 #include "graph/reach.h"
 
@@ -119,6 +121,12 @@ std::size_t FewestTests(const Steps& steps, std::uint32_t last_value,
   return known[key] = best;
 }
 
+std::string Describe(const Steps& steps) {
+  std::string text;
+  for (const Step& step : steps) text += fmt::format("{}:{} ", step.first, step.node);
+  return text;
+}
+
 TEST(SearchTree, NoTreeOfSmallListsHasFewerTests) {
   std::mt19937_64 random(9);
   for (int round = 0; round < 400; ++round) {
@@ -128,7 +136,8 @@ TEST(SearchTree, NoTreeOfSmallListsHasFewerTests) {
     // So dear that no path is worth a test.
     const NodeId tree = SearchTree(pool, kWord, kWhole, steps, {{}, 64 * 64});
     std::map<std::vector<std::uint32_t>, std::size_t> known;
-    ASSERT_LE(CountTests(pool, tree), FewestTests(steps, kWhole, known)) << "round " << round;
+    ASSERT_LE(CountTests(pool, tree), FewestTests(steps, kWhole, known))
+        << "round " << round << ": " << Describe(steps);
   }
 }
 
