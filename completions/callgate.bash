@@ -24,7 +24,9 @@ _callgate() {
   done
   case $previous in
     -f | --format) mapfile -t COMPREPLY < <(compgen -W "listing raw hex c json" -- "$current") ;;
-    -o | --output | --depfile | --subset-of | --equal) mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
+    -o | --output | --depfile | -p | --policy | --subset-of | --equal)
+      mapfile -t COMPREPLY < <(compgen -f -- "$current")
+      ;;
     --name | --status-fd | -a | --arch | --never | --always) ;;
     *)
       if [[ $verb == help ]]; then
@@ -34,7 +36,7 @@ _callgate() {
         mapfile -t COMPREPLY < <(compgen -W \
           "$("$program" "$verb" --help 2>/dev/null | sed -n '/^options:/,$p' |
             grep -oE '^ +(-[a-z], )?--[a-z-]+' | tr -d ,)" -- "$current")
-      elif [[ $verb == @(asm|disasm|diff|prove) ]]; then
+      elif [[ $verb == @(asm|disasm|decompile|diff|explain|prove) ]]; then
         compopt -o filenames 2>/dev/null
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
       else

@@ -31,11 +31,11 @@ complete -c callgate -n '__fish_seen_subcommand_from help' -a '(__callgate_verbs
 complete -c callgate -n '__callgate_previous_is -f --format' -a 'listing raw hex c json'
 complete -c callgate -n "$before_separator; and string match -q -- '-*' (commandline -ct)" \
     -a '(__callgate_options)'
-complete -c callgate -n '__callgate_previous_is -o --output --depfile --subset-of --equal' -F
-complete -c callgate -n '__fish_seen_subcommand_from asm disasm diff prove' -F
+complete -c callgate -n '__callgate_previous_is -o --output --depfile -p --policy --subset-of --equal' -F
+complete -c callgate -n '__fish_seen_subcommand_from asm disasm decompile diff explain prove' -F
 complete -c callgate -n "$before_separator; and not __fish_seen_subcommand_from help asm disasm \
-    diff prove; \
-    and not __callgate_previous_is -f --format -o --output --depfile --subset-of --equal -a --arch --name \
+    decompile diff explain prove; \
+    and not __callgate_previous_is -f --format -o --output --depfile -p --policy --subset-of --equal -a --arch --name \
         --status-fd --never --always" \
     -a '(__fish_complete_suffix .cg)'
 complete -c callgate -n $after_separator -a '(__fish_complete_subcommand --fcs-skip=2)'

@@ -214,6 +214,13 @@ SysResult<void> FakeKernel::SetSignalMask(pid_t, std::uint64_t mask) {
   return {};
 }
 
+SysResult<std::vector<std::byte>> FakeKernel::ReadFilter(pid_t, std::uint32_t index) {
+  if (read_filter_error != 0) return std::unexpected(read_filter_error);
+  if (filters.empty()) return std::unexpected(EINVAL);
+  if (index >= filters.size()) return std::unexpected(ENOENT);
+  return filters[index];
+}
+
 SysResult<kernel::WaitEvent> FakeKernel::Wait(pid_t tid, int options) {
   if (tid > 0) {
     Thread& thread = threads_[tid];

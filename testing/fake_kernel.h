@@ -43,6 +43,8 @@ class FakeKernel final : public kernel::Kernel {
   int write_memory_error = 0;
   int add_filter_result = 0;  // negative: -errno
   int no_new_privileges_error = 0;
+  std::vector<std::vector<std::byte>> filters;  // of the program, oldest first
+  int read_filter_error = 0;                    // EMEDIUMTYPE, EACCES
   bool is_32bit = false;
   pid_t stopped_thread = 0;  // a SIGSTOP reaches this thread at its next injected call
   // Result of an injected call, by its number on the program's ABI; nullopt: the thread dies in it.
@@ -97,6 +99,7 @@ class FakeKernel final : public kernel::Kernel {
   kernel::SysResult<void> PokeWord(pid_t tid, std::uint64_t address, std::uint64_t word) override;
   kernel::SysResult<std::uint64_t> GetSignalMask(pid_t tid) override;
   kernel::SysResult<void> SetSignalMask(pid_t tid, std::uint64_t mask) override;
+  kernel::SysResult<std::vector<std::byte>> ReadFilter(pid_t tid, std::uint32_t index) override;
   kernel::SysResult<kernel::WaitEvent> Wait(pid_t tid, int options) override;
   kernel::SysResult<void> SendSignal(pid_t tgid, pid_t tid, int signal) override;
   kernel::SysResult<base::UniqueFd> OpenPidfd(pid_t pid) override;

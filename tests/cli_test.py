@@ -13,6 +13,12 @@ from dataclasses import dataclass, field
 
 ALLOW_MOST = "default: errno(EPERM)\n@system-service\n"
 NO_MKDIR = "default: allow\nmkdir: else -> errno(EACCES)\n"
+LOG = (
+    "usb 1-1: new device\n"
+    'audit: type=1326 audit(17.1:1): pid=41 comm="worker" exe="/srv/worker" sig=31 arch=c000003e syscall=75 code=0x80000000\n'
+    'audit: type=1326 audit(17.2:2): pid=42 comm="worker" exe="/srv/worker" sig=31 arch=c000003e syscall=75 code=0x80000000\n'
+    'audit: type=1326 audit(17.3:3): pid=9 comm=612062 sig=0 arch=40000003 syscall=5 code=0x50000\n'
+    'audit: type=1326 audit(17.4:4): pid=9 comm="x" sig=0 arch=c000003e syscall=999 code=0x7ffc0000\n')
 TOO_LONG = "read: fd in {" + ", ".join(str(2 * i) for i in range(4200)) + "}\n"
 
 
@@ -156,6 +162,37 @@ CASES = [
          err=2 * "error: a.hex: not a seccomp filter: instruction 0, 'ld [0]': the last instruction must be ret\n"),
     Case("JSON that is no filter", ["prove", "a.json", "--never", "read"], 2, files={"a.json": "[{}]\n"},
          err="error: a.json: cannot read filter program: element 0 is not of the form {\"code\": 32, \"jt\": 0, \"jf\": 0, \"k\": 4}\n"),
+
+    Case("records of the kernel in words", ["explain", "-p", "a.cg", "-"], 0, stdin=LOG, files={"a.cg": "read\nfdatasync: fd == 1\n"},
+         out="worker (pid 42, /srv/worker)  fdatasync  → kill, SIGSYS, 2 times\n"
+             "  policy    depends on arguments, which the record does not tell\n"
+             "  fdatasync(1)  → allow\n    rule    a.cg:2  fd == 1\n"
+             "  fdatasync(0)  → kill\n    rule    a.cg:2  default kill\n"
+             "a b (pid 9)  i386.open  → errno\n"
+             "  policy    kill\n"
+             "  rule      <built-in>  bad_arch kill\n"
+             "  add       arch: x86_64, i386  # the call came over the i386 ABI; its calls need rules too\n"
+             "x (pid 9)  number 999  → log\n"
+             "  policy    no rule of a.cg can name it\n"),
+    Case("log without a record", ["explain", "a.log"], 0, files={"a.log": "nothing here\n"},
+         err="callgate explain: no record of a filter (type=1326) in what was read\n"),
+    Case("filter of a libseccomp as a policy", ["decompile", "a.hex"], 1,
+         files={"a.hex": "20 0 0 4\n15 0 5 c000003e\n20 0 0 0\n35 3 0 40000000\n15 1 0 0\n6 0 0 50001\n6 0 0 7fff0000\n6 0 0 0\n"},
+         out="# not equal for unnamed numbers of x86_64: the filter says kill_thread, this policy errno(EPERM), for instance "
+             "syscall_-2147483648(0x0, 0x0, 0x0, 0x0, 0x0, 0x0)\n"
+             "arch: x86_64\ndefault: errno(EPERM)\nunknown: errno(EPERM)\nbad_arch: kill_thread\nread\n"),
+    Case("filter that no policy says", ["decompile", "-"], 2, stdin="20 0 0 0\n15 0 1 1\n6 0 0 0\n6 0 0 7fff0000\n",
+         err="callgate decompile: <stdin>: cannot say this filter as a policy: it judges calls of any ABI by their numbers, and a policy "
+             "says which ABIs it speaks for\n"),
+    Case("filters of a live process", [], 0, files={"a.cg": "default: allow\nmkdir: mode == 5 -> kill\n", "b.cg": NO_MKDIR},
+         shell='"$CALLGATE" run --no-supervisor a.cg b.cg -- sleep 60 & pid=$!; '
+               'until "$CALLGATE" show $pid > out.cg 2> err; do [[ $((++n)) -lt 100 ]] || { cat err; exit 9; }; sleep 0.1; done; kill $pid; '
+               'grep -v "^#" out.cg; grep -c "^# process [0-9]*: 1 filter, " out.cg',
+         out="arch: x86_64\ndefault: allow\nunknown: errno(ENOSYS)\nbad_arch: kill\n"
+             "mkdir: arg1 as u32 & 0xffff != 5 -> errno(EACCES); else -> kill\n1\n"),
+    Case("no process", ["show", "x"], 2, err="callgate show: 'x' is no process id; see 'callgate show --help'\n"),
+    Case("process that is gone", [], 2, shell='sleep 0 & wait; "$CALLGATE" show $! 2> err; status=$?; sed "s/process [0-9]*/process N/" err >&2; exit $status',
+         err="callgate show: cannot read the filters of process N: No such process\n"),
 
     # The command cannot be run.
     Case("command not found", ["run", "a.cg", "--", "no-such-command"], 127, files={"a.cg": ALLOW_MOST}, err="callgate: cannot run no-such-command: command not found\n"),

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <expected>
 #include <memory>
@@ -29,8 +31,12 @@ class CALLGATE_EXPORT Subject {
   static Result<Subject> FromPolicy(const Policy& policy);
   // A stack of filters on one task, oldest first; the strictest action wins, as in the kernel.
   static Result<Subject> FromStack(const std::string& name, const std::vector<Program>& filters);
+  // The filters of a live thread, or of a process's first one. Stops it for a moment. Needs
+  // CAP_SYS_ADMIN, and a caller without filters of its own (ptrace(2), PTRACE_SECCOMP_GET_FILTER).
+  static Result<Subject> FromProcess(pid_t pid);
 
   const std::string& name() const;
+  std::vector<Program> filters() const;  // oldest first
 
   struct Impl;
   explicit Subject(std::shared_ptr<const Impl> impl) : impl_(std::move(impl)) {}
@@ -53,7 +59,7 @@ struct Difference {
 
   Kind kind = Kind::kOther;
   std::string arch;            // "x86_64"; "other" for the ABIs that neither side speaks of
-  std::string call;            // "socket"; "unnamed numbers" for those no table names
+  std::string call;            // "socket"; "unnamed numbers": no table names them; "every call"
   bool every_argument = true;  // false: arguments decide whether A and B differ
   std::string a_action;        // "errno(EPERM)"
   std::string b_action;
@@ -90,5 +96,33 @@ struct Proof {
 CALLGATE_EXPORT Result<Proof> ProveNever(const Subject& subject, std::string_view call);
 // Is every call of the pattern allowed?
 CALLGATE_EXPORT Result<Proof> ProveAlways(const Subject& subject, std::string_view call);
+
+struct Decompiled {
+  std::string text;  // a policy
+  // Where the policy and the subject differ: A is the subject. Only numbers that no table names can
+  // be here; a policy treats them all alike ('unknown'), and a filter need not.
+  std::vector<Difference> exceptions;
+};
+
+// Policy text that decides every call as the subject does, which is proved before it is returned.
+// Fails where the language cannot say what the filters do, and says why.
+CALLGATE_EXPORT Result<Decompiled> Decompile(const Subject& subject);
+
+// A call that a filter denied, killed for or logged, as the kernel recorded it (audit type 1326).
+// Records have no arguments.
+struct LogRecord {
+  std::string call;       // "fdatasync", "i386.open", "number 999"
+  bool is_named = false;  // Policy::EvaluateText understands `call`
+  std::string action;     // "kill", "errno"; the record does not tell which errno
+  pid_t pid = 0;
+  std::string comm;  // the thread's name
+  std::string exe;   // may be empty
+  int signal = 0;    // that the thread got; 0: none
+  Call registers;    // nr, arch and ip
+};
+
+// The records among the lines of a kernel or audit log: dmesg, journalctl (also -o json),
+// audit.log, ausearch. Lines about other things are passed over.
+CALLGATE_EXPORT std::vector<LogRecord> ReadAuditLog(std::string_view text);
 
 }  // namespace callgate

@@ -53,12 +53,12 @@ Lifted LiftStack(std::span<const bpf::Program> filters, graph::Pool& pool) {
   CG_CHECK(stack.undecided.size() < 0x10000);  // a task's stack has 32768 instructions at most
   stack.root = all.front().root;
   const graph::LeafMerge merge = [&](std::uint32_t older, std::uint32_t newer) {
-    for (const std::uint32_t value : {older, newer}) {
-      if (value >> 16 == abi::kKillProcess.value() >> 16) return value;
-    }
-    if (stack.IsUndecided(older)) return older;
-    if (stack.IsUndecided(newer)) return newer;
-    return graph::StrictestValue(older, newer);
+    const bool is_open = stack.IsUndecided(older) || stack.IsUndecided(newer);
+    if (!is_open) return graph::StrictestValue(older, newer);
+    const std::uint32_t other = stack.IsUndecided(older) ? newer : older;
+    // Whose data would be returned is open too, but nobody looks at it.
+    if (other >> 16 == abi::kKillProcess.value() >> 16) return abi::kKillProcess.value();
+    return stack.IsUndecided(older) ? older : newer;
   };
   for (std::size_t i = 1; i < all.size(); ++i) {
     stack.root = graph::Combine(pool, stack.root, all[i].root, merge);

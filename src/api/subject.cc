@@ -16,10 +16,14 @@
 #include "analyse/stack.h"
 #include "api/compile.h"
 #include "api/impl.h"
+#include "base/check.h"
 #include "bpf/dump.h"
+#include "bpf/encode.h"
 #include "bpf/stack.h"
 #include "bpf/verify.h"
 #include "fmt/format.h"
+#include "kernel/kernel.h"
+#include "kernel/read_filters.h"
 #include "policy/file_reader.h"
 #include "policy/lower.h"
 
@@ -124,6 +128,31 @@ Result<Subject> Subject::FromStack(const std::string& name, const std::vector<Pr
   std::vector<bpf::Program> programs;
   for (const Program& filter : filters) programs.push_back(ToInternal(filter.instructions()));
   return MakeSubject(name, std::move(programs));
+}
+
+Result<Subject> Subject::FromProcess(pid_t pid) {
+  const auto filters = kernel::FiltersOf(kernel::RealKernel(), pid);
+  if (!filters) return std::unexpected(Error{filters.error().ToString()});
+  const std::string name = fmt::format("process {}", pid);
+  if (filters->empty()) return std::unexpected(Error{name + " has no seccomp filter"});
+  std::vector<bpf::Program> programs;
+  for (const std::vector<std::byte>& filter : *filters) {
+    const std::string_view bytes(reinterpret_cast<const char*>(filter.data()), filter.size());
+    auto program = bpf::DecodeRaw(bytes, std::endian::native);
+    CG_CHECK(program && bpf::Verify(*program));  // the kernel has taken it
+    programs.push_back(*std::move(program));
+  }
+  return MakeSubject(name, std::move(programs));
+}
+
+std::vector<Program> Subject::filters() const {
+  std::vector<Program> programs;
+  for (const bpf::Program& filter : impl_->filters) {
+    auto program = Program::FromInstructions(ToPublic(filter));
+    CG_CHECK(program.has_value());
+    programs.push_back(*std::move(program));
+  }
+  return programs;
 }
 
 }  // namespace callgate

@@ -4,26 +4,16 @@
 #include "cli/json_output.h"
 #include "cli/output.h"
 #include "cli/verbs.h"
+#include "cli/verdict_text.h"
 #include "fmt/format.h"
 #include "fmt/ranges.h"
 
 namespace callgate::cli {
 namespace {
 
-std::string Describe(const Verdict& verdict) {
-  std::string text = fmt::format("{}\n", verdict.action);
-  text += fmt::format("  rule      {}  {}\n", verdict.place, verdict.rule);
-  if (!verdict.suggestion.empty()) {
-    std::string note =
-        verdict.suggestion_note.empty() ? "" : fmt::format("  # {}", verdict.suggestion_note);
-    text += fmt::format("  add       {}{}\n", verdict.suggestion, note);
-  }
-  return text;
-}
-
 std::string Describe(const Evaluation& evaluation) {
   if (evaluation.verdict) {
-    std::string text = fmt::format("{}  → {}", evaluation.call, Describe(*evaluation.verdict));
+    std::string text = fmt::format("{}  → {}", evaluation.call, VerdictText(*evaluation.verdict));
     if (!evaluation.path.empty()) {
       text += fmt::format("  filter    {} instructions: {}\n", evaluation.path.size(),
                           fmt::join(evaluation.path, " "));
@@ -31,11 +21,7 @@ std::string Describe(const Evaluation& evaluation) {
     return text;
   }
   std::string text = fmt::format("{}  → depends on its arguments\n", evaluation.call);
-  for (const Evaluation::Case& one : evaluation.cases) {
-    text += fmt::format("  {}  → {}    rule    {}  {}\n", one.call, one.verdict.action + "\n",
-                        one.verdict.place, one.verdict.rule);
-  }
-  return text;
+  return text + CasesText(evaluation.cases);
 }
 
 int StatusOf(const Evaluation& evaluation) {

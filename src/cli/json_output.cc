@@ -111,6 +111,22 @@ std::string EvaluationsJson(const std::vector<Evaluation>& evaluations) {
   return Dump(all);
 }
 
+std::string LogRecordsJson(const std::vector<LogRecord>& records) {
+  Json all = Json::array();
+  for (const LogRecord& record : records) {
+    all.push_back({{"call", record.call},
+                   {"action", record.action},
+                   {"pid", record.pid},
+                   {"comm", record.comm},
+                   {"exe", record.exe},
+                   {"signal", record.signal},
+                   {"nr", record.registers.nr},
+                   {"arch", record.registers.arch},
+                   {"ip", record.registers.ip}});
+  }
+  return Dump(all);
+}
+
 std::string ComparisonJson(const Subject& a, const Subject& b, const Comparison& comparison) {
   Json differences = Json::array();
   for (const Difference& one : comparison.differences) {

@@ -14,6 +14,7 @@ namespace callgate::cli {
 // newline.
 std::string DiagnosticsJson(const std::vector<Diagnostic>& diagnostics);
 std::string EvaluationsJson(const std::vector<Evaluation>& evaluations);
+std::string LogRecordsJson(const std::vector<LogRecord>& records);
 std::string ComparisonJson(const Subject& a, const Subject& b, const Comparison& comparison);
 std::string ProofsJson(const std::vector<Proof>& proofs);
 std::string ReportJson(const CompileReport& report);

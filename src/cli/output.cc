@@ -110,4 +110,14 @@ int StatusOf(Answer answer) {
   return kUndecided;
 }
 
+std::string ExceptionsText(const Decompiled& decompiled) {
+  std::string text;
+  for (const Difference& one : decompiled.exceptions) {
+    text += fmt::format(
+        "# not equal for {} of {}: the filter says {}, this policy {}, for instance {}\n", one.call,
+        one.arch, one.a_action, one.b_action, one.witness_text);
+  }
+  return text;
+}
+
 }  // namespace callgate::cli

@@ -31,6 +31,9 @@ std::optional<Subject> LoadSubject(const std::string& path);
 // The exit status that says an answer.
 int StatusOf(Answer answer);
 
+// Comment lines that say where a decompiled policy is not its filter; empty if it is.
+std::string ExceptionsText(const Decompiled& decompiled);
+
 // All of a file; "-" is standard input.
 Result<std::string> ReadInput(const std::string& path);
 

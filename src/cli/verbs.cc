@@ -39,6 +39,11 @@ constexpr Option kAsmOptions[] = {
 
 constexpr Option kEvalOptions[] = {kJson};
 
+constexpr Option kExplainOptions[] = {
+    {"policy", 'p', "POLICY", "name the rule that decides, and the line that would allow the call"},
+    kJson,
+};
+
 constexpr Option kDiffOptions[] = {kJson};
 
 constexpr Option kProveOptions[] = {
@@ -47,6 +52,10 @@ constexpr Option kProveOptions[] = {
     {"subset-of", 0, "B", "SUBJECT is at least as strict as B on every call"},
     {"equal", 0, "B", "SUBJECT and B decide every call alike"},
     kJson,
+};
+
+constexpr Option kShowOptions[] = {
+    {"listing", 'l', "", "list the instructions of each filter instead"},
 };
 
 constexpr Option kRunOptions[] = {
@@ -109,6 +118,12 @@ constexpr Verb kVerbs[] = {
      {},
      RunDisasm,
      kBadInput},
+    {"explain", "what do the kernel's records of denied calls mean?", "[LOG]...",
+     "Reads lines of the kernel's or the audit daemon's log from each LOG, or from\n"
+     "standard input, and tells every call that a filter denied, killed for or logged\n"
+     "(records of type 1326): which program, which call, what the filter did, how often.\n"
+     "Records have no arguments, so with a policy the rule may depend on them.",
+     kExplainOptions, RunExplain, kBadInput},
     {"diff", "did this change loosen a policy?", "A B",
      "Compares two policies or filters over every possible call and prints where they\n"
      "differ, each time with a witness: a call that both have been run on. LOOSER and\n"
@@ -126,6 +141,22 @@ constexpr Verb kVerbs[] = {
      "Exits 0 if all statements hold, 1 if one does not (a witness is printed), 3 if one\n"
      "cannot be decided.",
      kProveOptions, RunProve, kBadInput},
+    {"decompile",
+     "turn a seccomp filter back into a policy",
+     "FILE",
+     "Prints a policy that decides every call as the filter in FILE does, which is\n"
+     "proved before it is printed. FILE ('-' is standard input) is a filter as 'compile'\n"
+     "or another tool writes it. A filter that does what no policy says is refused with\n"
+     "the reason. Exits 1 if numbers without a name are an exception, which is said in a\n"
+     "comment.",
+     {},
+     RunDecompile,
+     kBadInput},
+    {"show", "what filters is this live process under?", "PID",
+     "Reads the seccomp filters of a process and prints one policy that decides every\n"
+     "call as all of them together do. The process is stopped for a moment. Needs\n"
+     "CAP_SYS_ADMIN.",
+     kShowOptions, RunShow, kBadInput},
     {"doctor", "what of callgate works on this machine", "",
      "Probes the kernel and this process's rights, and says what each gap means and\n"
      "what to do about it. Exits 0 if 'callgate run' works here, else 1.",

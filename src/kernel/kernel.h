@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <expected>
 #include <span>
+#include <vector>
 
 #include "abi/call.h"
 #include "base/unique_fd.h"
@@ -129,6 +130,11 @@ class Kernel {
   virtual SysResult<void> PokeWord(pid_t tid, std::uint64_t address, std::uint64_t word) = 0;
   virtual SysResult<std::uint64_t> GetSignalMask(pid_t tid) = 0;
   virtual SysResult<void> SetSignalMask(pid_t tid, std::uint64_t mask) = 0;
+  // PTRACE_SECCOMP_GET_FILTER: the program of a stopped thread's filter as struct sock_filter, 8
+  // bytes each; index 0 is the oldest. ENOENT: no filter of that index; EINVAL: none at all;
+  // EACCES: the caller lacks CAP_SYS_ADMIN or is under a filter; EMEDIUMTYPE: not made of classic
+  // BPF.
+  virtual SysResult<std::vector<std::byte>> ReadFilter(pid_t tid, std::uint32_t index) = 0;
   // waitpid(2) with __WALL; `options` may hold WNOHANG. tid -1: any. EINTR is retried.
   virtual SysResult<WaitEvent> Wait(pid_t tid, int options) = 0;
   virtual SysResult<void> SendSignal(pid_t tgid, pid_t tid, int signal) = 0;

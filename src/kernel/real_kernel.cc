@@ -151,6 +151,17 @@ class RealKernelImpl final : public Kernel {
     return Trace(PTRACE_SETSIGMASK, tid, sizeof mask, &mask);
   }
 
+  SysResult<std::vector<std::byte>> ReadFilter(pid_t tid, std::uint32_t index) override {
+    constexpr std::size_t kInstructionSize = 8;
+    void* const place = AsPointer(index);  // the request takes the index as its address
+    const long count = ptrace(PTRACE_SECCOMP_GET_FILTER, tid, place, nullptr);
+    if (count < 0) return std::unexpected(errno);
+    std::vector<std::byte> program(static_cast<std::size_t>(count) * kInstructionSize);
+    if (ptrace(PTRACE_SECCOMP_GET_FILTER, tid, place, program.data()) != count) {
+      return std::unexpected(errno);
+    }
+    return program;
+  }
   SysResult<WaitEvent> Wait(pid_t tid, int options) override {
     WaitEvent event;
     do {

@@ -1,0 +1,101 @@
+#include <algorithm>
+#include <cstring>
+#include <map>
+#include <optional>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "callgate/analysis.h"
+#include "cli/exit_status.h"
+#include "cli/json_output.h"
+#include "cli/output.h"
+#include "cli/verbs.h"
+#include "cli/verdict_text.h"
+#include "fmt/format.h"
+
+namespace callgate::cli {
+namespace {
+
+// Records that say the same of one program.
+struct Entry {
+  LogRecord last;
+  std::size_t count = 0;
+};
+
+std::vector<Entry> Summarise(const std::vector<LogRecord>& records) {
+  std::vector<Entry> entries;
+  std::map<std::tuple<std::string, std::string, std::string, std::string>, std::size_t> known;
+  for (const LogRecord& record : records) {
+    const auto [place, is_new] =
+        known.try_emplace({record.comm, record.exe, record.call, record.action}, entries.size());
+    if (is_new) entries.emplace_back();
+    entries[place->second].last = record;
+    ++entries[place->second].count;
+  }
+  return entries;
+}
+
+std::string Describe(const Entry& entry) {
+  const LogRecord& record = entry.last;
+  std::string text = fmt::format("{} (pid {}", record.comm, record.pid);
+  if (!record.exe.empty()) text += fmt::format(", {}", record.exe);
+  text += fmt::format(")  {}  → {}", record.call, record.action);
+  if (record.signal != 0) {
+    const char* name = sigabbrev_np(record.signal);
+    text +=
+        name != nullptr ? fmt::format(", SIG{}", name) : fmt::format(", signal {}", record.signal);
+  }
+  if (entry.count > 1) text += fmt::format(", {} times", entry.count);
+  return text + "\n";
+}
+
+// What the policy says of the call; the record's arguments are not known.
+std::string ByPolicy(const Policy& policy, const LogRecord& record) {
+  if (!record.is_named)
+    return fmt::format("  policy    no rule of {} can name it\n", policy.name());
+  const auto evaluation = policy.EvaluateText(record.call);
+  if (!evaluation) return fmt::format("  policy    {}\n", evaluation.error().message);
+  if (!evaluation->verdict) {
+    return "  policy    depends on arguments, which the record does not tell\n" +
+           CasesText(evaluation->cases);
+  }
+  if (evaluation->verdict->allowed()) {
+    return fmt::format("  policy    {} allows it: another filter decided this\n", policy.name());
+  }
+  return "  policy    " + VerdictText(*evaluation->verdict);
+}
+
+}  // namespace
+
+int RunExplain(const Arguments& arguments) {
+  std::optional<Policy> policy;
+  if (const auto path = arguments.Value("policy")) {
+    policy = LoadPolicy(std::string(*path));
+    if (!policy) return kBadInput;
+  }
+  std::vector<std::string> paths = arguments.operands;
+  if (paths.empty()) paths.emplace_back("-");
+  std::vector<LogRecord> records;
+  for (const std::string& path : paths) {
+    const auto text = ReadInput(path);
+    if (!text) {
+      Complain("explain", text.error().message);
+      return kBadInput;
+    }
+    std::ranges::move(ReadAuditLog(*text), std::back_inserter(records));
+  }
+  if (arguments.Has("json")) return Finish(LogRecordsJson(records), kHolds);
+  if (records.empty()) {
+    Complain("explain", "no record of a filter (type=1326) in what was read");
+    return kHolds;
+  }
+  std::string text;
+  for (const Entry& entry : Summarise(records)) {
+    text += Describe(entry);
+    if (policy) text += ByPolicy(*policy, entry.last);
+  }
+  return Finish(text, kHolds);
+}
+
+}  // namespace callgate::cli
