@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -105,11 +106,18 @@ struct Clause {
   base::Span span;
 };
 
+// nr(335), nr(335..423): calls by number, as seccomp_data.nr holds it. Both ends are in.
+struct Numbers {
+  std::int32_t low = 0;
+  std::int32_t high = 0;
+};
+
 struct Event {
   std::string prefix;  // "i386", "fs", "trace"; empty: none
-  std::string name;    // without sys_; a group with its @
+  std::string name;    // without sys_; a group with its @; empty: see numbers
   bool is_group = false;
   base::Span span;
+  std::optional<Numbers> numbers = {};
 };
 
 // A line above a statement.

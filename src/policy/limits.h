@@ -27,6 +27,8 @@ inline constexpr std::size_t kMaxSetElements = 65'536;
 inline constexpr std::size_t kMaxTypedNodes = 1U << 19;
 // Constants, lets and numbers looked up while typing, the same way; about 100 ns each.
 inline constexpr std::size_t kMaxTypedTerms = 1U << 21;
+// Numbers of one nr(LOW..HIGH). A kernel's table has under 600 entries.
+inline constexpr int kMaxNumbers = 4096;
 // How often rules × calls × ABIs may be combined before anything is typed.
 inline constexpr std::size_t kMaxRuleTargets = 1U << 21;
 // `use` inside used files. Deeper nesting hides what a policy says.

@@ -230,13 +230,14 @@ void Lowerer::AddBlock(const NumberBlock& block, std::uint32_t last, graph::Step
   }
   const std::endian order = abi::ArchOf(block.arch).endian;
   const NodeId unknown = Finish(bodies_.Always(policy_.unknown_action), {block.arch, {}});
-  std::uint32_t next = block.first;  // numbers before it are decided
+  // Numbers before it are decided. 64 bits: behind -1, the largest, there is none.
+  std::uint64_t next = block.first;
   auto decide = [&](std::int32_t signed_nr, NodeId body) {
     const auto nr = static_cast<std::uint32_t>(signed_nr);
     if (nr < next || nr > last) return;
-    if (nr > next) steps.push_back({next, unknown});
+    if (nr > next) steps.push_back({static_cast<std::uint32_t>(next), unknown});
     steps.push_back({nr, Finish(body, {block.arch, signed_nr})});
-    next = nr + 1;
+    next = std::uint64_t{nr} + 1;
   };
 
   const std::span<const abi::Syscall> table = abi::SyscallsOf(block.arch);
@@ -255,7 +256,7 @@ void Lowerer::AddBlock(const NumberBlock& block, std::uint32_t last, graph::Step
     decide(syscall->nr, bodies_.Always(too_new ? policy_.unknown_action : policy_.default_action));
     ++syscall;
   }
-  if (next <= last && next >= block.first) steps.push_back({next, unknown});
+  if (next <= last) steps.push_back({static_cast<std::uint32_t>(next), unknown});
 }
 
 NodeId Lowerer::NumberDispatch(abi::ArchId arch) {

@@ -5,6 +5,8 @@
 #include "abi/syscalls.h"
 #include "graph/dump.h"
 #include "graph/reach.h"
+#include "policy/evaluate.h"
+#include "policy/reading_for_tests.h"
 
 namespace callgate::policy {
 namespace {
@@ -112,6 +114,32 @@ TEST(Lower, EachArchitectureHasItsOwnRules) {
   EXPECT_EQ(Decide(graph, kI386, 1), "errno(EPERM)");
   EXPECT_EQ(Decide(graph, kI386, 4), "allow");
   EXPECT_EQ(Decide(graph, 0xc00000b7, 4), "kill");
+}
+
+// A number that no table knows is ruled like any other; a rule by name goes before a number.
+TEST(Lower, NumbersNameCallsThatNoTableKnows) {
+  Read read(
+      "arch: x86_64, x32\nunknown: errno(ENOSYS)\ndefault: errno(EPERM)\n"
+      "nr(335..340): arg0 == 7 -> errno(EACCES)\nread: 0\nnr(0)\nx86_64.nr(-1)\n"
+      "x32.nr(1073742335..1073742336)\n");
+  EXPECT_EQ(read.Messages(), "");
+  ASSERT_TRUE(read.policy);
+  const graph::Graph lowered = Lower(*read.policy);
+  auto of = [&](std::int32_t nr, std::uint64_t arg0) {
+    const abi::Call call{.nr = nr, .arch = kX86, .ip = 0, .args = {arg0}};
+    std::string decided = Decide(lowered, kX86, nr, arg0);
+    EXPECT_EQ(decided, ToString(Judge(*read.policy, call).action, ArchId::kX86_64));
+    return decided;
+  };
+  EXPECT_EQ(of(0, 0), "errno(EPERM)");
+  EXPECT_EQ(of(334, 7), "errno(EPERM)");
+  EXPECT_EQ(of(335, 7), "errno(EACCES)");
+  EXPECT_EQ(of(335, 0x100000007), "errno(EPERM)");
+  EXPECT_EQ(of(340, 7), "errno(EACCES)");
+  EXPECT_EQ(of(341, 7), "errno(ENOSYS)");
+  EXPECT_EQ(of(-1, 0), "allow");
+  EXPECT_EQ(of(-2, 0), "errno(ENOSYS)");
+  EXPECT_EQ(of(1073742336, 0), "allow");
 }
 
 TEST(Lower, CallNewerThanAsOfIsUnknownUnlessARuleNamesIt) {

@@ -187,7 +187,7 @@ class Parser {
     group.name_span = cursor_.Peek().span;
     cursor_.Take();
     if (!cursor_.TryTake(TokenKind::kAssign)) return cursor_.FailExpected("'='");
-    return ParseEvents(group.members);
+    return ParseEvents(group.members) && HoldsNames(group.members, "a group");
   }
 
   bool ParseSetting(ast::Setting& setting) {
@@ -202,7 +202,9 @@ class Parser {
   }
 
   bool ParseSettingValue(ast::Setting& setting) {
-    if (setting.name == "arch") return ParseEvents(setting.arches);
+    if (setting.name == "arch") {
+      return ParseEvents(setting.arches) && HoldsNames(setting.arches, "arch");
+    }
     if (setting.name == "as_of") return ParseVersion(setting.version);
     if (setting.name == "on_next_syscall") {
       if (!cursor_.At(TokenKind::kNumber) || (cursor_.Text() != "0" && cursor_.Text() != "1")) {
@@ -252,6 +254,49 @@ class Parser {
     return true;
   }
 
+  bool HoldsNames(const std::vector<ast::Event>& events, std::string_view what) {
+    for (const ast::Event& event : events) {
+      if (event.numbers) return cursor_.Fail(event.span, fmt::format("{} holds names", what));
+    }
+    return true;
+  }
+
+  // nr(335) or nr(335..423); the cursor is behind `nr`.
+  bool ParseNumbers(ast::Event& event) {
+    cursor_.Take();
+    event.numbers.emplace();
+    if (!ParseCallNumber(event.numbers->low)) return false;
+    event.numbers->high = event.numbers->low;
+    if (cursor_.TryTake(TokenKind::kDotDot) && !ParseCallNumber(event.numbers->high)) return false;
+    if (!cursor_.TryTake(TokenKind::kRightParen)) return cursor_.FailExpected("')'");
+    base::Span span = base::Join(event.span, cursor_.LastSpan());
+    std::int64_t size = std::int64_t{event.numbers->high} - event.numbers->low + 1;
+    if (size < 1)
+      return cursor_.Fail(span, "this range is empty", "write the smaller number first");
+    if (size <= kMaxNumbers) return true;
+    return cursor_.Fail(span, fmt::format("a range has at most {} numbers", kMaxNumbers),
+                        "`unknown:` is for all numbers that no kernel has");
+  }
+
+  bool ParseCallNumber(std::int32_t& number) {
+    base::Span span = cursor_.Peek().span;
+    bool is_negative = cursor_.At(TokenKind::kMinus);
+    if (!is_negative && !cursor_.At(TokenKind::kNumber)) return cursor_.FailExpected("a number");
+    auto value = ParseValue(cursor_);
+    if (!value) return false;
+    const ast::Term& term = value->terms.front();
+    bool is_one = value->terms.size() == 1 && term.kind == ast::Term::Kind::kNumber;
+    // The kernel's syscall numbers are ints; x32's and tracers' -1 are among them.
+    auto wide = static_cast<std::int64_t>(term.number);
+    bool fits = term.is_negative ? wide >= INT32_MIN : term.number <= INT32_MAX;
+    if (!is_one || !fits) {
+      return cursor_.Fail(base::Join(span, cursor_.LastSpan()),
+                          "this is no number of a system call");
+    }
+    number = static_cast<std::int32_t>(wide);
+    return true;
+  }
+
   bool ParseEventName(ast::Event& event) {
     if (!cursor_.At(TokenKind::kName)) return cursor_.FailExpected("the name of a system call");
     std::string name(cursor_.Text());
@@ -266,6 +311,7 @@ class Parser {
       name = cursor_.Text();
       cursor_.Take();
     }
+    if (name == "nr" && cursor_.At(TokenKind::kLeftParen)) return ParseNumbers(event);
     event.name = name.starts_with("sys_") && name.size() > 4 ? name.substr(4) : std::move(name);
     return true;
   }

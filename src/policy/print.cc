@@ -302,6 +302,12 @@ std::string Print(const ast::Value& value) {
 }
 
 std::string Print(const ast::Event& event) {
+  if (event.numbers) {
+    const auto [low, high] = *event.numbers;
+    std::string name =
+        low == high ? fmt::format("nr({})", low) : fmt::format("nr({}..{})", low, high);
+    return event.prefix.empty() ? name : event.prefix + "." + name;
+  }
   if (event.prefix == "trace" || event.prefix.starts_with("trace.")) {
     std::string rest = event.prefix.size() > 6 ? event.prefix.substr(6) + "." : "";
     return "trace " + rest + event.name;

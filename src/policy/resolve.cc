@@ -64,7 +64,9 @@ class Resolver {
         as_of_(as_of),
         diagnostics_(diagnostics),
         groups_(diagnostics),
-        states_(arches.size()) {}
+        states_(arches.size()) {
+    for (abi::ArchId arch : arches) result_.push_back({arch, {}, {}, {}});
+  }
 
   std::vector<ResolvedArch> Run() {
     for (std::size_t i = 0; i < loaded_.statements.size() && targets_ <= kMaxRuleTargets; ++i) {
@@ -96,6 +98,7 @@ class Resolver {
     use.event_span = event.span;
     use.via_group = event.is_group || from_preset;
     if (event.is_group) return MentionGroup(event, use);
+    if (event.numbers) return MentionNumbers(event, use);
     if (!event.prefix.empty()) return MentionWithPrefix(event, use, from_preset);
     if (!abi::IsKnownSyscallName(event.name)) {
       return GroupTable::ReportUnknownCall(event, diagnostics_);
@@ -119,6 +122,65 @@ class Resolver {
     if (!found && is_override) ReportNothingToOverride(event);
   }
 
+  void MentionNumbers(const ast::Event& event, RuleUse use) {
+    use.via_group = true;
+    std::optional<abi::ArchId> wanted;
+    if (!event.prefix.empty()) {
+      wanted = KnownPrefix(event);
+      if (!wanted) return;
+    }
+    bool found = false;
+    for (std::size_t a = 0; a < arches_.size(); ++a) {
+      if (wanted && arches_[a] != *wanted) continue;
+      for (std::int64_t nr = event.numbers->low; nr <= event.numbers->high; ++nr) {
+        auto number = static_cast<std::int32_t>(nr);
+        if (abi::ArchOfCall(abi::ArchOf(arches_[a]).audit_arch, number) != arches_[a]) continue;
+        found = true;
+        Apply(CallOf(a, number), use, a, Rank::kGroup);
+      }
+    }
+    if (found) return;
+    if (wanted && std::ranges::find(arches_, *wanted) == arches_.end()) {
+      return ReportNotSpokenFor(event, *wanted);
+    }
+    diagnostics_.Error(event.span, "no ABI of this policy has such numbers")
+        .notes.push_back({"x32 has those from 0x40000000 on, x86_64 all others", {}});
+  }
+
+  // A call without a name gets one that a message can show.
+  const abi::Syscall& CallOf(std::size_t a, std::int32_t nr) {
+    if (const abi::Syscall* known = abi::FindSyscall(arches_[a], nr)) return *known;
+    ResolvedArch& arch = result_[a];
+    if (auto place = states_[a].find(nr); place != states_[a].end()) {
+      return *place->second.rules.syscall;
+    }
+    arch.unnamed_names.push_back(fmt::format("nr({})", nr));
+    arch.unnamed.push_back({arch.unnamed_names.back(), nr, {}, abi::SyscallStatus::kActive});
+    return arch.unnamed.back();
+  }
+
+  // The ABI an event's prefix names; reports what is none.
+  std::optional<abi::ArchId> KnownPrefix(const ast::Event& event) {
+    std::optional<abi::ArchId> arch = abi::FindArch(event.prefix);
+    if (arch) return arch;
+    base::NearestName nearest(event.prefix);
+    for (const abi::Arch& known : abi::AllArches()) nearest.Offer(known.name);
+    auto& error = diagnostics_.Error(event.span, fmt::format("unknown ABI '{}'", event.prefix));
+    if (auto best = nearest.Best()) {
+      ast::Event meant = event;
+      meant.prefix = *best;
+      error.notes.push_back({fmt::format("did you mean '{}'?", Print(meant)), {}});
+    }
+    return std::nullopt;
+  }
+
+  void ReportNotSpokenFor(const ast::Event& event, abi::ArchId arch) {
+    diagnostics_.Error(event.span, fmt::format("this policy does not speak for {}", event.prefix))
+        .notes.push_back(
+            {fmt::format("add it: `arch: {}, {}`", ListArches(arches_), abi::ArchOf(arch).name),
+             {}});
+  }
+
   void MentionWithPrefix(const ast::Event& event, const RuleUse& use, bool from_preset) {
     std::string_view first = std::string_view(event.prefix).substr(0, event.prefix.find('.'));
     if (std::ranges::find(kReservedPrefixes, first) != kReservedPrefixes.end()) {
@@ -128,26 +190,14 @@ class Resolver {
           .notes.push_back({"a policy of this version speaks about system calls only", {}});
       return;
     }
-    std::optional<abi::ArchId> arch = abi::FindArch(event.prefix);
-    if (!arch) {
-      base::NearestName nearest(event.prefix);
-      for (const abi::Arch& known : abi::AllArches()) nearest.Offer(known.name);
-      auto& error = diagnostics_.Error(event.span, fmt::format("unknown ABI '{}'", event.prefix));
-      if (auto best = nearest.Best()) {
-        error.notes.push_back({fmt::format("did you mean '{}.{}'?", *best, event.name), {}});
-      }
-      return;
-    }
+    std::optional<abi::ArchId> arch = KnownPrefix(event);
+    if (!arch) return;
     if (!abi::IsKnownSyscallName(event.name)) {
       return GroupTable::ReportUnknownCall(event, diagnostics_);
     }
     auto place = std::ranges::find(arches_, *arch);
     if (place == arches_.end()) {
-      if (from_preset) return;
-      diagnostics_.Error(event.span, fmt::format("this policy does not speak for {}", event.prefix))
-          .notes.push_back(
-              {fmt::format("add it: `arch: {}, {}`", ListArches(arches_), abi::ArchOf(*arch).name),
-               {}});
+      if (!from_preset) ReportNotSpokenFor(event, *arch);
       return;
     }
     if (!from_preset && abi::FindSyscall(*arch, event.name) == nullptr) {
@@ -280,15 +330,13 @@ class Resolver {
   }
 
   std::vector<ResolvedArch> Finish() {
-    std::vector<ResolvedArch> result;
     for (std::size_t a = 0; a < arches_.size(); ++a) {
-      result.push_back({arches_[a], {}});
       for (auto& [nr, state] : states_[a]) {
         if (state.conflict) ReportConflict(state);
-        result.back().calls.push_back(std::move(state.rules));
+        result_[a].calls.push_back(std::move(state.rules));
       }
     }
-    return result;
+    return std::move(result_);
   }
 
   void ReportConflict(const CallState& state) {
@@ -312,6 +360,7 @@ class Resolver {
   GroupTable groups_;
   std::vector<std::map<std::int32_t, CallState>> states_;  // by ABI, then number
   std::set<std::pair<base::FileId, std::uint32_t>> reported_;
+  std::vector<ResolvedArch> result_;  // by ABI
   std::size_t targets_ = 0;
 };
 

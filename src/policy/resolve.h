@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <optional>
 #include <string>
@@ -34,6 +35,9 @@ namespace callgate::policy {
 // author cannot have meant it, and it gets the `unknown` action. Naming it is allowed, with a
 // warning.
 //
+// Numbers. `nr(335)` names a call by its number, also one that no table knows. It has the rank of a
+// group mention: a rule by name is the one that counts.
+//
 // Presets and groups skip calls an ABI does not have; a rule by name must exist on every ABI.
 
 // One rule as it applies to one call.
@@ -56,6 +60,9 @@ struct CallRules {
 struct ResolvedArch {
   abi::ArchId arch;
   std::vector<CallRules> calls;  // sorted by number
+  // What nr(…) named and no table knows; rules point into them. Deques: they stay when moved.
+  std::deque<abi::Syscall> unnamed;
+  std::deque<std::string> unnamed_names;
 };
 
 struct LetDefinition {

@@ -175,6 +175,7 @@ std::string GroupNote(std::string_view call) {
 
 // The name a rule needs: with its ABI where the policy's other ABIs lack the call.
 std::string EventName(const TypedPolicy& policy, abi::ArchId arch, std::string_view name) {
+  if (name.starts_with("nr(") && policy.arches.size() == 1) return std::string(name);
   bool everywhere = std::ranges::all_of(policy.arches, [&](const ArchPolicy& other) {
     return abi::FindSyscall(other.arch, name) != nullptr;
   });
