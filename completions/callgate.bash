@@ -23,11 +23,18 @@ _callgate() {
     fi
   done
   case $previous in
-    -f | --format) mapfile -t COMPREPLY < <(compgen -W "listing raw hex c json" -- "$current") ;;
+    -f | --format)
+      local formats="listing raw hex c json"
+      [[ $verb == import || $verb == export ]] &&
+        formats="oci docker spo firecracker minijail kafel systemd"
+      mapfile -t COMPREPLY < <(compgen -W "$formats" -- "$current")
+      ;;
+    --approximate) mapfile -t COMPREPLY < <(compgen -W "tighter looser" -- "$current") ;;
+    --include) mapfile -t COMPREPLY < <(compgen -d -- "$current") ;;
     -o | --output | --depfile | -p | --policy | --subset-of | --equal)
       mapfile -t COMPREPLY < <(compgen -f -- "$current")
       ;;
-    --name | --status-fd | -a | --arch | --never | --always) ;;
+    --name | --status-fd | -a | --arch | --never | --always | --cap | --kernel) ;;
     *)
       if [[ $verb == help ]]; then
         mapfile -t COMPREPLY < <(compgen -W \
@@ -36,7 +43,7 @@ _callgate() {
         mapfile -t COMPREPLY < <(compgen -W \
           "$("$program" "$verb" --help 2>/dev/null | sed -n '/^options:/,$p' |
             grep -oE '^ +(-[a-z], )?--[a-z-]+' | tr -d ,)" -- "$current")
-      elif [[ $verb == @(asm|disasm|decompile|diff|explain|prove) ]]; then
+      elif [[ $verb == @(asm|disasm|decompile|diff|explain|import|prove) ]]; then
         compopt -o filenames 2>/dev/null
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
       else

@@ -28,14 +28,21 @@ complete -c callgate -n $at_verb -a '(__callgate_verbs)'
 complete -c callgate -n $at_verb -a help -d 'tell about a verb'
 complete -c callgate -n $at_verb -a version -d 'print the version'
 complete -c callgate -n '__fish_seen_subcommand_from help' -a '(__callgate_verbs)'
-complete -c callgate -n '__callgate_previous_is -f --format' -a 'listing raw hex c json'
+complete -c callgate -n '__callgate_previous_is -f --format; and not __fish_seen_subcommand_from import export' \
+    -a 'listing raw hex c json'
+complete -c callgate -n '__callgate_previous_is -f --format; and __fish_seen_subcommand_from import export' \
+    -a 'oci docker spo firecracker minijail kafel systemd'
+complete -c callgate -n '__callgate_previous_is --approximate' -a 'tighter looser'
+complete -c callgate -n '__callgate_previous_is --include' -a '(__fish_complete_directories)'
 complete -c callgate -n "$before_separator; and string match -q -- '-*' (commandline -ct)" \
     -a '(__callgate_options)'
 complete -c callgate -n '__callgate_previous_is -o --output --depfile -p --policy --subset-of --equal' -F
 complete -c callgate -n '__fish_seen_subcommand_from asm disasm decompile diff explain prove' -F
+complete -c callgate -n '__fish_seen_subcommand_from import; \
+    and not __callgate_previous_is -f --format -a --arch --name --cap --kernel' -F
 complete -c callgate -n "$before_separator; and not __fish_seen_subcommand_from help asm disasm \
-    decompile diff explain prove; \
+    decompile diff explain import prove; \
     and not __callgate_previous_is -f --format -o --output --depfile -p --policy --subset-of --equal -a --arch --name \
-        --status-fd --never --always" \
+        --status-fd --never --always --approximate --include --cap --kernel" \
     -a '(__fish_complete_suffix .cg)'
 complete -c callgate -n $after_separator -a '(__fish_complete_subcommand --fcs-skip=2)'

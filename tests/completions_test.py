@@ -77,15 +77,16 @@ class Completions(unittest.TestCase):
                 self.assertLessEqual(long, set(complete("callgate", verb, "-")))
             self.for_each_shell(check)
 
-    def test_formats_are_those_that_compile_names(self):
-        help_text = cli.ask("compile", "--help")
+    def test_formats_are_those_that_the_verb_names(self):
+        for verb, count in (("compile", 5), ("import", 7), ("export", 7)):
+            help_text = cli.ask(verb, "--help")
 
-        def check(complete):
-            formats = [word for word in complete("callgate", "compile", "-f", "") if word]
-            self.assertEqual(len(formats), 5, formats)
-            for name in formats:
-                self.assertRegex(help_text, rf"--format FORMAT .*\b{name}\b")
-        self.for_each_shell(check)
+            def check(complete, verb=verb, count=count, help_text=help_text):
+                formats = [word for word in complete("callgate", verb, "-f", "") if word]
+                self.assertEqual(len(formats), count, formats)
+                for name in formats:
+                    self.assertRegex(help_text, rf"--format FORMAT .*\b{name}\b")
+            self.for_each_shell(check)
 
     def test_command_after_the_separator_is_not_completed_as_an_option(self):
         def check(complete):

@@ -22,8 +22,9 @@ namespace callgate {
 // What a question is about: a policy, or the filters of a task. Immutable and cheap to copy.
 class CALLGATE_EXPORT Subject {
  public:
-  // A policy, or a filter as Program::Write gives it in kRaw, kHex, kJson or kListing. Contents
-  // decide, not the file's name.
+  // A policy, a foreign policy as ImportPolicy reads it, or a filter as Program::Write gives it in
+  // kRaw, kHex, kJson or kListing. Contents decide; the file's name only where a minijail policy
+  // (.policy) could be one of callgate's.
   static std::expected<Subject, Diagnostics> FromFile(const std::string& path);
   // The same, of bytes that are at hand; `name` stands for the file in messages.
   static std::expected<Subject, Diagnostics> FromBytes(const std::string& name, std::string bytes);

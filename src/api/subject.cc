@@ -1,8 +1,9 @@
 // The one place that opens whatever a question may be about and tells formats apart.
 //
 // Raw filters are known by a NUL byte, which no text has and every filter holds (the code of each
-// instruction has an upper half of 0). Hex, JSON and listings are known by how they begin; all else
-// is a policy, and its reader says what is wrong with it.
+// instruction has an upper half of 0). Hex, JSON and listings are known by how they begin, foreign
+// policies by what is in them; all else is a policy, and its reader says what is wrong with it. A
+// minijail policy looks like one of callgate's, so there the file's name decides.
 
 #include "api/subject.h"
 
@@ -21,7 +22,9 @@
 #include "bpf/encode.h"
 #include "bpf/stack.h"
 #include "bpf/verify.h"
+#include "callgate/convert.h"
 #include "fmt/format.h"
+#include "format/import.h"
 #include "kernel/kernel.h"
 #include "kernel/read_filters.h"
 #include "policy/file_reader.h"
@@ -71,6 +74,18 @@ Subject MakeSubject(std::string name, std::vector<bpf::Program> filters) {
   return Subject(std::move(impl));
 }
 
+bool IsForeign(std::string_view name, std::string_view bytes) {
+  const auto found = format::Detect(name, bytes);
+  return found && *found != format::ForeignFormat::kRaw && !name.ends_with(".cg") &&
+         (*found != format::ForeignFormat::kMinijail || name.ends_with(".policy"));
+}
+
+std::expected<Policy, Diagnostics> ReadForeign(const std::string& name, std::string_view bytes) {
+  auto imported = ImportPolicy(name, std::string(bytes));
+  if (!imported) return std::unexpected(std::move(imported.error()));
+  return Policy::FromText(name, std::move(imported->policy));
+}
+
 template <typename ReadPolicy>
 std::expected<Subject, Diagnostics> ReadSubject(const std::string& name, std::string_view bytes,
                                                 ReadPolicy read_policy) {
@@ -87,7 +102,8 @@ std::expected<Subject, Diagnostics> ReadSubject(const std::string& name, std::st
     }
     return MakeSubject(name, {*std::move(filter)});
   }
-  std::expected<Policy, Diagnostics> policy = read_policy();
+  std::expected<Policy, Diagnostics> policy =
+      IsForeign(name, bytes) ? ReadForeign(name, bytes) : read_policy();
   if (!policy) return std::unexpected(std::move(policy.error()));
   auto subject = Subject::FromPolicy(*policy);
   if (!subject) return Refuse(name, subject.error().message);

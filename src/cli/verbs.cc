@@ -58,6 +58,24 @@ constexpr Option kShowOptions[] = {
     {"listing", 'l', "", "list the instructions of each filter instead"},
 };
 
+constexpr Option kExportOptions[] = {
+    {"format", 'f', "FORMAT", "oci, docker, spo, firecracker, minijail, kafel or systemd"},
+    {"output", 'o', "FILE", "write there instead of to standard output"},
+    {"approximate", 0, "SIDE", "tighter or looser: write what comes nearest on that side"},
+    {"name", 0, "NAME", "the Firecracker thread, SPO object or Kafel policy (default callgate)"},
+};
+
+constexpr Option kImportOptions[] = {
+    {"format", 'f', "FORMAT",
+     "oci, docker, spo, firecracker, minijail, kafel or systemd (default: found out)"},
+    {"output", 'o', "FILE", "write there instead of to standard output"},
+    {"arch", 'a', "NAME", "the machine the runtime would run on (default: this one's)"},
+    {"name", 0, "NAME", "one filter of several: a Firecracker thread, an SPO object"},
+    {"cap", 0, "LIST", "docker: the container's capabilities (default: Docker's)"},
+    {"kernel", 0, "VERSION", "docker: the kernel's version (default: a new one)"},
+    {"include", 0, "FOLDER", "minijail, kafel: look for included files there"},
+};
+
 constexpr Option kRunOptions[] = {
     {"no-supervisor", 0, "", "the kernel enforces alone: no reports, nothing stays behind"},
     {"status-fd", 0, "N", "write JSON lines to descriptor N: started, denied, exited"},
@@ -127,8 +145,8 @@ constexpr Verb kVerbs[] = {
     {"diff", "did this change loosen a policy?", "A B",
      "Compares two policies or filters over every possible call and prints where they\n"
      "differ, each time with a witness: a call that both have been run on. LOOSER and\n"
-     "TIGHTER say how B decides. A and B may each be a policy or a filter as 'compile'\n"
-     "writes it; '-' is standard input.\n"
+     "TIGHTER say how B decides. A and B may each be a policy, one that 'import' reads,\n"
+     "or a filter as 'compile' writes it; '-' is standard input.\n"
      "\n"
      "Exits 0 if B is a subset of A (for every call at least as strict), 1 if B allows\n"
      "or softens something, 3 if that cannot be decided.",
@@ -157,6 +175,18 @@ constexpr Verb kVerbs[] = {
      "call as all of them together do. The process is stopped for a moment. Needs\n"
      "CAP_SYS_ADMIN.",
      kShowOptions, RunShow, kBadInput},
+    {"import", "turn another program's policy into a callgate policy", "FILE",
+     "Prints the policy of FILE ('-' is standard input), which decides every call as\n"
+     "the format's own runtime would. What was assumed, and what a policy cannot hold,\n"
+     "is noted on standard error and on top of the policy. Exits 2 if any part of FILE\n"
+     "is not understood.",
+     kImportOptions, RunImport, kBadInput},
+    {"export", "write a policy in another program's format", "POLICY",
+     "Writes POLICY ('-' is standard input) in FORMAT, reads it back as the format's\n"
+     "runtime would, and compares every call. What FORMAT cannot say is listed, and\n"
+     "nothing is written unless --approximate allows it. Numbers that no kernel has and\n"
+     "other ABIs than the policy's are the runtime's to decide; that is noted.",
+     kExportOptions, RunExport, kBadInput},
     {"doctor", "what of callgate works on this machine", "",
      "Probes the kernel and this process's rights, and says what each gap means and\n"
      "what to do about it. Exits 0 if 'callgate run' works here, else 1.",

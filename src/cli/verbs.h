@@ -13,6 +13,8 @@ const Verb& VerbNamed(std::string_view name);
 
 int RunAsm(const Arguments& arguments);
 int RunCheck(const Arguments& arguments);
+int RunImport(const Arguments& arguments);
+int RunExport(const Arguments& arguments);
 int RunFmt(const Arguments& arguments);
 int RunCompile(const Arguments& arguments);
 int RunDisasm(const Arguments& arguments);
