@@ -71,14 +71,31 @@ SysResult<kernel::Notification> FakeKernel::Receive(int) {
   notifications.pop_front();
   return next;
 }
-SysResult<void> FakeKernel::ReplyErrno(int, std::uint64_t id, int errno_value) {
-  replies.emplace_back(id, errno_value);
+SysResult<void> FakeKernel::NextReply() {
   int error = 0;
   if (!reply_errors.empty()) {
     error = reply_errors.front();
     reply_errors.pop_front();
   }
   return Answer(error);
+}
+SysResult<void> FakeKernel::ReplyErrno(int, std::uint64_t id, int errno_value) {
+  replies.emplace_back(id, errno_value);
+  return NextReply();
+}
+SysResult<void> FakeKernel::ReplyValue(int, std::uint64_t id, std::int64_t value) {
+  values.emplace_back(id, value);
+  return NextReply();
+}
+SysResult<void> FakeKernel::ReplyContinueUnchecked(int, std::uint64_t id) {
+  continued.push_back(id);
+  return NextReply();
+}
+SysResult<int> FakeKernel::ReplyDescriptor(int, std::uint64_t id, int, std::uint32_t new_fd_flags) {
+  if (gone.contains(id)) return std::unexpected(ENOENT);
+  if (add_descriptor_error != 0) return std::unexpected(add_descriptor_error);
+  injected.emplace_back(id, new_fd_flags);
+  return kListenerInTarget + 1;
 }
 bool FakeKernel::IsPending(int, std::uint64_t id) { return !gone.contains(id); }
 SysResult<void> FakeKernel::WakeSynchronously(int) { return {}; }
@@ -247,6 +264,10 @@ SysResult<void> FakeKernel::SendSignal(pid_t, pid_t tid, int signal) {
 SysResult<base::UniqueFd> FakeKernel::OpenPidfd(pid_t) {
   return base::UniqueFd(open("/dev/null", O_RDONLY | O_CLOEXEC));
 }
+SysResult<base::UniqueFd> FakeKernel::OpenThreadPidfd(pid_t tid) {
+  if (thread_pidfd_error != 0) return std::unexpected(thread_pidfd_error);
+  return OpenPidfd(tid);
+}
 SysResult<base::UniqueFd> FakeKernel::TakeDescriptor(int, int target_fd) {
   if (missing_pidfd_getfd != 0) return std::unexpected(missing_pidfd_getfd);
   if (target_fd != kListenerInTarget) return std::unexpected(EBADF);
@@ -257,7 +278,10 @@ SysResult<base::UniqueFd> FakeKernel::TakeDescriptor(int, int target_fd) {
 SysResult<std::size_t> FakeKernel::ReadMemory(pid_t, std::uint64_t address,
                                               std::span<std::byte> into) {
   std::size_t size = 0;
-  while (size < into.size() && memory.contains(address + size)) {
+  auto readable = [&](std::uint64_t at) {
+    return memory.contains(at) && !unreadable_pages.contains(at / 4096);
+  };
+  while (size < into.size() && readable(address + size)) {
     into[size] = memory[address + size];
     ++size;
   }

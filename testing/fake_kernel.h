@@ -50,8 +50,12 @@ class FakeKernel final : public kernel::Kernel {
   // Result of an injected call, by its number on the program's ABI; nullopt: the thread dies in it.
   std::function<std::optional<std::int64_t>(std::uint32_t nr)> on_call;
   std::deque<kernel::SysResult<kernel::Notification>> notifications;
-  std::deque<int> reply_errors;          // one for each reply; 0 or none left: it works
-  std::set<std::uint64_t> gone;          // ids whose thread died
+  std::deque<int> reply_errors;  // one for each reply; 0 or none left: it works
+  std::set<std::uint64_t> gone;  // ids whose thread died
+  int add_descriptor_error = 0;  // of ReplyDescriptor
+  int thread_pidfd_error = 0;    // EINVAL: a kernel before 6.9
+  // (page number) → readable; pages that are not named are as `memory` says.
+  std::set<std::uint64_t> unreadable_pages;
   std::deque<kernel::WaitEvent> events;  // told to Wait(-1)
   kernel::Registers registers{};         // of the program
   std::uint64_t event_message = 0;
@@ -59,8 +63,11 @@ class FakeKernel final : public kernel::Kernel {
   std::uint32_t call_arch = 0xc000003e;  // AUDIT_ARCH_X86_64
 
   // --- what was done to it
-  std::vector<std::pair<pid_t, std::uint32_t>> calls;  // injected: thread, number
-  std::vector<std::pair<std::uint64_t, int>> replies;  // id, errno
+  std::vector<std::pair<pid_t, std::uint32_t>> calls;             // injected: thread, number
+  std::vector<std::pair<std::uint64_t, int>> replies;             // id, errno
+  std::vector<std::pair<std::uint64_t, std::int64_t>> values;     // id, returned value
+  std::vector<std::uint64_t> continued;                           // ids
+  std::vector<std::pair<std::uint64_t, std::uint32_t>> injected;  // id, newfd flags
   std::vector<std::pair<pid_t, std::pair<kernel::Resume, int>>> resumed;  // of told events
   std::vector<std::pair<pid_t, int>> signals_sent;
   std::vector<pid_t> stops_delivered;  // threads that were given their SIGSTOP
@@ -84,6 +91,10 @@ class FakeKernel final : public kernel::Kernel {
   kernel::SysResult<void> SetNoNewPrivileges() override;
   kernel::SysResult<kernel::Notification> Receive(int listener) override;
   kernel::SysResult<void> ReplyErrno(int listener, std::uint64_t id, int errno_value) override;
+  kernel::SysResult<void> ReplyValue(int listener, std::uint64_t id, std::int64_t value) override;
+  kernel::SysResult<void> ReplyContinueUnchecked(int listener, std::uint64_t id) override;
+  kernel::SysResult<int> ReplyDescriptor(int listener, std::uint64_t id, int fd,
+                                         std::uint32_t new_fd_flags) override;
   bool IsPending(int listener, std::uint64_t id) override;
   kernel::SysResult<void> WakeSynchronously(int listener) override;
   kernel::SysResult<void> Seize(pid_t tid, std::uint32_t options) override;
@@ -103,6 +114,7 @@ class FakeKernel final : public kernel::Kernel {
   kernel::SysResult<kernel::WaitEvent> Wait(pid_t tid, int options) override;
   kernel::SysResult<void> SendSignal(pid_t tgid, pid_t tid, int signal) override;
   kernel::SysResult<base::UniqueFd> OpenPidfd(pid_t pid) override;
+  kernel::SysResult<base::UniqueFd> OpenThreadPidfd(pid_t tid) override;
   kernel::SysResult<base::UniqueFd> TakeDescriptor(int pidfd, int target_fd) override;
   kernel::SysResult<std::size_t> ReadMemory(pid_t tid, std::uint64_t address,
                                             std::span<std::byte> into) override;
@@ -111,6 +123,7 @@ class FakeKernel final : public kernel::Kernel {
   kernel::SysResult<int> Poll(std::span<pollfd> descriptors, int timeout_ms) override;
 
  private:
+  kernel::SysResult<void> NextReply();
   // Where an injected thread stands between two stops.
   enum class Phase : std::uint8_t { kInExec, kOutside, kEntered, kDead };
   struct Thread {

@@ -107,9 +107,19 @@ class Kernel {
   // Blocks until a target calls, and ignores O_NONBLOCK: poll first. ENOENT (the target died in
   // between) and EINTR mean "again".
   virtual SysResult<Notification> Receive(int listener) = 0;
-  // The call returns -errno_value, or 0 where that is 0. ENOENT: the target is gone or a signal
-  // took the call away. EINPROGRESS: already answered.
+  // The call fails with that errno, or returns 0 where that is 0. ENOENT: the target is gone or a
+  // signal took the call away. EINPROGRESS: already answered. The same for the other answers.
+  // Several threads may receive and reply at once.
   virtual SysResult<void> ReplyErrno(int listener, std::uint64_t id, int errno_value) = 0;
+  virtual SysResult<void> ReplyValue(int listener, std::uint64_t id, std::int64_t value) = 0;
+  // The call goes on, and the kernel reads again whatever the decision was made on.
+  virtual SysResult<void> ReplyContinueUnchecked(int listener, std::uint64_t id) = 0;
+  // Puts a duplicate of `fd` into the file table of the waiting thread and makes the call return
+  // its number, in one step (SECCOMP_ADDFD_FLAG_SEND, Linux 5.14). `new_fd_flags`: O_CLOEXEC or 0.
+  // EMFILE and other failures leave the call waiting. EINTR and ERESTART…: a signal came between
+  // the wake-up and the reply; the call may have been answered.
+  virtual SysResult<int> ReplyDescriptor(int listener, std::uint64_t id, int fd,
+                                         std::uint32_t new_fd_flags) = 0;
   // Does the call still wait? If so, the thread id in its notification still names that thread.
   virtual bool IsPending(int listener, std::uint64_t id) = 0;
   // Hand the CPU over directly on wake-up. EINVAL or ENOTTY before Linux 6.6: harmless.
@@ -141,7 +151,10 @@ class Kernel {
 
   // --- pidfds and memory
   virtual SysResult<base::UniqueFd> OpenPidfd(pid_t pid) = 0;
-  // A duplicate of the target's descriptor. Needs the right to trace the target, and Linux 5.6.
+  // Of one thread, leader or not (PIDFD_THREAD). EINVAL before Linux 6.9.
+  virtual SysResult<base::UniqueFd> OpenThreadPidfd(pid_t tid) = 0;
+  // A duplicate of the target's descriptor: from the table of the process's first thread, or of the
+  // very thread for a thread's pidfd. Needs the right to trace the target, and Linux 5.6.
   virtual SysResult<base::UniqueFd> TakeDescriptor(int pidfd, int target_fd) = 0;
   // Bytes moved; may be fewer than asked. Respects page protection as the kernel would for the
   // target itself.

@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
@@ -21,6 +22,7 @@ namespace {
 // Its argument travels by value although _IOW says "pointer": see seccomp_notify_ioctl in
 // kernel/seccomp.c.
 constexpr unsigned long kSetFlags = SECCOMP_IOW(4, std::uint64_t);
+constexpr unsigned kPidfdThread = O_EXCL;  // PIDFD_THREAD, Linux 6.9
 
 // PTRACE_SEIZE'd requests; glibc's enum lacks none of them, but its functions take void*.
 template <typename Data>
@@ -69,25 +71,38 @@ class RealKernelImpl final : public Kernel {
   }
 
   SysResult<Notification> Receive(int listener) override {
-    if (auto ready = PrepareBuffers(); !ready) return std::unexpected(ready.error());
-    std::ranges::fill(receive_buffer_, std::byte{});  // anything else is EINVAL
-    if (ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, receive_buffer_.data()) < 0) {
-      return std::unexpected(errno);
-    }
+    auto sizes = Sizes();
+    if (!sizes) return std::unexpected(sizes.error());
+    std::vector<std::byte> buffer(sizes->notification);  // zero: anything else is EINVAL
+    if (ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, buffer.data()) < 0) return std::unexpected(errno);
     seccomp_notif raw;
-    std::memcpy(&raw, receive_buffer_.data(), sizeof raw);
+    std::memcpy(&raw, buffer.data(), sizeof raw);
     Notification notification{.id = raw.id, .tid = static_cast<pid_t>(raw.pid), .call = {}};
     notification.call = std::bit_cast<abi::Call>(raw.data);
     return notification;
   }
 
   SysResult<void> ReplyErrno(int listener, std::uint64_t id, int errno_value) override {
-    if (auto ready = PrepareBuffers(); !ready) return ready;
-    std::ranges::fill(reply_buffer_, std::byte{});
     // Negative: a positive value would become a successful result.
-    seccomp_notif_resp reply{.id = id, .val = 0, .error = -errno_value, .flags = 0};
-    std::memcpy(reply_buffer_.data(), &reply, sizeof reply);
-    return Void(ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, reply_buffer_.data()));
+    return Reply(listener, {.id = id, .val = 0, .error = -errno_value, .flags = 0});
+  }
+  SysResult<void> ReplyValue(int listener, std::uint64_t id, std::int64_t value) override {
+    return Reply(listener, {.id = id, .val = value, .error = 0, .flags = 0});
+  }
+  SysResult<void> ReplyContinueUnchecked(int listener, std::uint64_t id) override {
+    return Reply(listener,
+                 {.id = id, .val = 0, .error = 0, .flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE});
+  }
+  SysResult<int> ReplyDescriptor(int listener, std::uint64_t id, int fd,
+                                 std::uint32_t new_fd_flags) override {
+    seccomp_notif_addfd add{.id = id,
+                            .flags = SECCOMP_ADDFD_FLAG_SEND,
+                            .srcfd = static_cast<std::uint32_t>(fd),
+                            .newfd = 0,
+                            .newfd_flags = new_fd_flags};
+    int result = ioctl(listener, SECCOMP_IOCTL_NOTIF_ADDFD, &add);
+    if (result < 0) return std::unexpected(errno);
+    return result;
   }
 
   bool IsPending(int listener, std::uint64_t id) override {
@@ -177,6 +192,9 @@ class RealKernelImpl final : public Kernel {
   SysResult<base::UniqueFd> OpenPidfd(pid_t pid) override {
     return Descriptor(syscall(SYS_pidfd_open, pid, 0));
   }
+  SysResult<base::UniqueFd> OpenThreadPidfd(pid_t tid) override {
+    return Descriptor(syscall(SYS_pidfd_open, tid, kPidfdThread));
+  }
   SysResult<base::UniqueFd> TakeDescriptor(int pidfd, int target_fd) override {
     return Descriptor(syscall(SYS_pidfd_getfd, pidfd, target_fd, 0));
   }
@@ -231,17 +249,24 @@ class RealKernelImpl final : public Kernel {
   }
 
   // The kernel's structures may be larger than the ones this was compiled with, never smaller.
-  SysResult<void> PrepareBuffers() {
-    if (!receive_buffer_.empty()) return {};
-    auto sizes = QueryNotificationSizes();
-    if (!sizes) return std::unexpected(sizes.error());
-    receive_buffer_.resize(std::max<std::size_t>(sizes->notification, sizeof(seccomp_notif)));
-    reply_buffer_.resize(std::max<std::size_t>(sizes->response, sizeof(seccomp_notif_resp)));
-    return {};
+  SysResult<NotificationSizes> Sizes() {
+    static const SysResult<NotificationSizes> sizes = [this] {
+      auto known = QueryNotificationSizes();
+      if (known) {
+        known->notification = std::max<std::uint16_t>(known->notification, sizeof(seccomp_notif));
+        known->response = std::max<std::uint16_t>(known->response, sizeof(seccomp_notif_resp));
+      }
+      return known;
+    }();
+    return sizes;
   }
-
-  std::vector<std::byte> receive_buffer_;
-  std::vector<std::byte> reply_buffer_;
+  SysResult<void> Reply(int listener, const seccomp_notif_resp& reply) {
+    auto sizes = Sizes();
+    if (!sizes) return std::unexpected(sizes.error());
+    std::vector<std::byte> buffer(sizes->response);
+    std::memcpy(buffer.data(), &reply, sizeof reply);
+    return Void(ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, buffer.data()));
+  }
 };
 
 }  // namespace
