@@ -117,6 +117,8 @@ std::string Describe(const Expr& expr) {
       return "(" + text + ")";
     case Expr::Kind::kNot:
       return "!" + Describe(expr.children.front());
+    case Expr::Kind::kDeep:
+      return expr.deep->subject.name + " …";
   }
   return text;
 }

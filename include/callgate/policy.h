@@ -34,6 +34,7 @@ enum class VerdictSource : std::uint8_t {
   kNoRule,   // no rule names the call: the policy's default
   kUnknown,  // a number absent from the tables, or newer than as_of
   kBadArch,  // an ABI the policy does not speak for
+  kLook,     // the rule tests memory or files that no register holds: the supervisor decides
 };
 
 struct CALLGATE_EXPORT Verdict {
@@ -61,6 +62,29 @@ struct Evaluation {
   std::vector<std::uint32_t> path;  // instructions of the compiled filter that the call visits
 };
 
+// How one rule is kept.
+struct CALLGATE_EXPORT PlannedRule {
+  struct Clause {
+    std::string place;   // "app.cg:12"
+    std::string text;    // "path under \"/srv\"", "default errno(EPERM)"
+    std::string action;  // "allow"
+    // What had to be looked at before it decides: "register", the filter decides; "copied", memory
+    // that the supervisor copies once, deciding and acting on the copy; "unchecked", memory that
+    // the kernel reads again afterwards.
+    std::string soundness;
+    std::string layer;  // "filter" or "supervisor"
+  };
+  std::string arch;
+  std::string call;
+  std::string place;
+  std::vector<Clause> clauses;  // in the order they are judged
+  std::string performed;        // how the supervisor makes a call it allows; empty: it allows none
+  std::string cost;
+  std::string guarantee;
+
+  bool needs_supervisor() const;
+};
+
 // A checked policy. Cheap to copy; immutable.
 class CALLGATE_EXPORT Policy {
  public:
@@ -76,6 +100,9 @@ class CALLGATE_EXPORT Policy {
 
   // The filter of all the policy's ABIs. Fails when it needs more than 4096 instructions.
   Result<Program> Compile() const;
+  // How each rule is kept: by the filter, or by the supervisor of Exec and Spawn. Sorted by ABI and
+  // number.
+  std::vector<PlannedRule> Plan() const;
   // Judges one call by the policy's text, not by the filter.
   Verdict Evaluate(const Call& call) const;
   // "openat(AT_FDCWD, *, O_RDONLY)": names or numbers, `*` for any value, missing arguments are

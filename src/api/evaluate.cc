@@ -27,6 +27,8 @@ VerdictSource ToPublic(policy::Reason reason) {
       return VerdictSource::kUnknown;
     case policy::Reason::kBadArch:
       return VerdictSource::kBadArch;
+    case policy::Reason::kLook:
+      return VerdictSource::kLook;
   }
   std::unreachable();
 }
@@ -75,6 +77,10 @@ Verdict Describe(const Policy::Impl& policy, const policy::Verdict& verdict,
           syscall != nullptr && policy.typed.as_of
               ? fmt::format("{} is newer than linux {}", name, abi::ToString(*policy.typed.as_of))
               : fmt::format("the tables of {} have no {}", abi::ArchOf(arch).name, name);
+      break;
+    case policy::Reason::kLook:
+      described.rule = policy.sources.text(verdict.span);
+      described.reason = "the registers do not decide it: the supervisor looks behind them";
       break;
     case policy::Reason::kBadArch:
       described.rule = "bad_arch " + described.action;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,9 @@ bpf::Program ToInternal(std::span<const Instruction> instructions);
 std::vector<Instruction> ToPublic(bpf::ProgramView program);
 std::vector<Diagnostic> ToPublic(const base::Diagnostics& diagnostics,
                                  const base::SourceMap& sources);
+
+// nullopt: a filter alone keeps the policy. Else why what is asked of its filter cannot be told.
+std::optional<Error> NeedsMoreThanAFilter(const Policy& policy);
 
 // The public verdict for one of the policy's own.
 Verdict Describe(const Policy::Impl& policy, const policy::Verdict& verdict, const abi::Call& call);

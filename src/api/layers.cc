@@ -115,6 +115,9 @@ std::vector<PassInfo> ListPasses() {
 }
 
 Result<Program> CompileFused(std::span<const Policy> layers, const CompileOptions& options) {
+  for (const Policy& layer : layers) {
+    if (auto error = NeedsMoreThanAFilter(layer)) return std::unexpected(*error);
+  }
   std::vector<codegen::CallCount> profile;
   const auto internal = ToInternal(options, HomeOf(layers), profile);
   if (!internal) return std::unexpected(Error{internal.error().ToString()});
@@ -125,6 +128,9 @@ Result<Program> CompileFused(std::span<const Policy> layers, const CompileOption
 
 Result<std::string> DumpGraph(std::span<const Policy> layers, const CompileOptions& options,
                               std::string_view after, GraphFormat format) {
+  for (const Policy& layer : layers) {
+    if (auto error = NeedsMoreThanAFilter(layer)) return std::unexpected(*error);
+  }
   std::vector<codegen::CallCount> profile;
   auto internal = ToInternal(options, HomeOf(layers), profile);
   if (!internal) return std::unexpected(Error{internal.error().ToString()});

@@ -51,6 +51,7 @@ const std::vector<Diagnostic>& Policy::warnings() const { return impl_->warnings
 const std::vector<std::string>& Policy::files() const { return impl_->files; }
 
 Result<Program> Policy::Compile() const {
+  if (auto error = NeedsMoreThanAFilter(*this)) return std::unexpected(*error);
   base::Result<bpf::Program> compiled = CompileValidated(policy::Lower(impl_->typed));
   if (!compiled) return std::unexpected(Error{compiled.error().ToString()});
   return Program::FromInstructions(ToPublic(*compiled));

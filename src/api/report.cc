@@ -180,6 +180,9 @@ std::vector<abi::ArchId> ArchesOf(std::span<const Policy> layers) {
 
 Result<CompileReport> ReportOn(std::span<const Policy> layers, const CompileOptions& options,
                                InstallTime install_time) {
+  for (const Policy& layer : layers) {
+    if (auto error = NeedsMoreThanAFilter(layer)) return std::unexpected(*error);
+  }
   std::vector<codegen::CallCount> profile;
   auto internal = ToInternal(options, HomeOf(layers), profile);
   if (!internal) return std::unexpected(Error{internal.error().ToString()});

@@ -134,6 +134,7 @@ std::expected<Subject, Diagnostics> Subject::FromBytes(const std::string& name, 
 }
 
 Result<Subject> Subject::FromPolicy(const Policy& policy) {
+  if (auto error = NeedsMoreThanAFilter(policy)) return std::unexpected(*error);
   base::Result<bpf::Program> filter = CompileValidated(policy::Lower(policy.impl().typed));
   if (!filter) return std::unexpected(Error{filter.error().ToString()});
   return MakeSubject(policy.name(), {*std::move(filter)});

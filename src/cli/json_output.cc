@@ -25,6 +25,8 @@ std::string_view SourceName(VerdictSource source) {
       return "unknown";
     case VerdictSource::kBadArch:
       return "bad-arch";
+    case VerdictSource::kLook:
+      return "look";
   }
   return "";
 }
@@ -157,6 +159,28 @@ std::string ProofsJson(const std::vector<Proof>& proofs) {
                    {"witness", fails ? WitnessJson(proof.witness, proof.witness_text) : Json()},
                    {"action", proof.action},
                    {"undecided", proof.undecided}});
+  }
+  return Dump(all);
+}
+
+std::string PlanJson(const std::vector<PlannedRule>& rules) {
+  Json all = Json::array();
+  for (const PlannedRule& rule : rules) {
+    Json clauses = Json::array();
+    for (const PlannedRule::Clause& clause : rule.clauses) {
+      clauses.push_back({{"place", clause.place},
+                         {"text", clause.text},
+                         {"action", clause.action},
+                         {"soundness", clause.soundness},
+                         {"layer", clause.layer}});
+    }
+    all.push_back({{"arch", rule.arch},
+                   {"call", rule.call},
+                   {"place", rule.place},
+                   {"clauses", clauses},
+                   {"performed", rule.performed},
+                   {"cost", rule.cost},
+                   {"guarantee", rule.guarantee}});
   }
   return Dump(all);
 }

@@ -18,6 +18,7 @@ std::string LogRecordsJson(const std::vector<LogRecord>& records);
 std::string ComparisonJson(const Subject& a, const Subject& b, const Comparison& comparison);
 std::string ProofsJson(const std::vector<Proof>& proofs);
 std::string ReportJson(const CompileReport& report);
+std::string PlanJson(const std::vector<PlannedRule>& rules);
 std::string FeaturesJson(const std::vector<Feature>& features);
 std::string SyscallsJson(const std::vector<SyscallEntry>& entries);
 std::string GroupsJson(const std::vector<GroupEntry>& groups);

@@ -53,6 +53,7 @@ constexpr Option kProveOptions[] = {
     {"equal", 0, "B", "SUBJECT and B decide every call alike"},
     kJson,
 };
+constexpr Option kPlanOptions[] = {kJson};
 
 constexpr Option kShowOptions[] = {
     {"listing", 'l', "", "list the instructions of each filter instead"},
@@ -187,6 +188,13 @@ constexpr Verb kVerbs[] = {
      "nothing is written unless --approximate allows it. Numbers that no kernel has and\n"
      "other ABIs than the policy's are the runtime's to decide; that is noted.",
      kExportOptions, RunExport, kBadInput},
+    {"plan", "which layer keeps each rule, and how soundly", "POLICY...",
+     "Prints for each rule of POLICY ('-' is standard input) what has to be looked at\n"
+     "before each clause decides, and who decides: the filter in the kernel, or the\n"
+     "supervisor of 'callgate run'; how it performs what it allows, what that costs\n"
+     "and what it guarantees. Exits 0 if a filter alone keeps the policy, 1 if it\n"
+     "needs the supervisor.",
+     kPlanOptions, RunPlan, kBadInput},
     {"doctor", "what of callgate works on this machine", "",
      "Probes the kernel and this process's rights, and says what each gap means and\n"
      "what to do about it. Exits 0 if 'callgate run' works here, else 1.",

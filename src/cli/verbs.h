@@ -24,6 +24,7 @@ int RunDiff(const Arguments& arguments);
 int RunProve(const Arguments& arguments);
 int RunDecompile(const Arguments& arguments);
 int RunShow(const Arguments& arguments);
+int RunPlan(const Arguments& arguments);
 int RunRun(const Arguments& arguments);
 int RunDoctor(const Arguments& arguments);
 int RunSyscalls(const Arguments& arguments);

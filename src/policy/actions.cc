@@ -22,7 +22,7 @@ struct ActionName {
 };
 
 // SECCOMP_RET_DATA is 16 bits; the kernel clamps errno to MAX_ERRNO (kernel/seccomp.c).
-constexpr std::array<ActionName, 12> kActions{{
+constexpr std::array<ActionName, 13> kActions{{
     {"allow", Verb::kAllow, 0, -1, "", false},
     {"deny", Verb::kErrno, 1, -1, "", false},  // EPERM is 1 on every ABI
     {"errno", Verb::kErrno, 0, 4095, "errno(EPERM)", false},
@@ -32,9 +32,10 @@ constexpr std::array<ActionName, 12> kActions{{
     {"trace", Verb::kTrace, 0, 65535, "trace(0)", false},
     {"log", Verb::kLog, 0, -1, "", false},
     {"notify", Verb::kNotify, 0, -1, "", false},
-    {"return", Verb::kReturn, 0, INT64_MAX, "return(0)", true},
+    {"return", Verb::kReturn, 0, INT64_MAX, "return(0)", false},
     {"ask", Verb::kAsk, 0, -1, "", true},
-    {"continue_unchecked", Verb::kContinueUnchecked, 0, -1, "", true},
+    {"continue_unchecked", Verb::kContinueUnchecked, 0, -1, "", false},
+    {"as_supervisor", Verb::kAsSupervisor, 0, -1, "", false},
 }};
 
 std::optional<std::int64_t> TypeArgument(const ActionName& known, const ast::Action& action,
@@ -96,7 +97,7 @@ std::optional<PolicyAction> TypeAction(const ast::Action& action, abi::ArchId ar
     } else {
       notes.push_back(
           {"the actions are allow, deny, errno(NAME), kill, kill_thread, trap(N), "
-           "trace(N), log, notify",
+           "trace(N), log, notify, return(N), continue_unchecked, as_supervisor",
            {}});
     }
     report.Error(action.span, fmt::format("unknown action '{}'", action.name), std::move(notes));

@@ -16,23 +16,38 @@ bool Ordered(std::uint64_t a, std::uint64_t b, bool is_signed) {
 }
 
 Verdict JudgeList(const TypedPolicy& policy, const Rule& rule, const ClauseList& list,
-                  const abi::Call& call) {
+                  const abi::Call& call, const LookFunction& look) {
+  // A clause that may or may not match does not matter if all that can follow is the same.
+  std::optional<Verdict> maybe;
+  bool open = false;
+  auto decide = [&](Verdict verdict) {
+    if (!maybe) return verdict;
+    if (!open && maybe->action == verdict.action) return *maybe;
+    verdict.action = {Verb::kLook, 0};
+    verdict.reason = Reason::kLook;
+    verdict.clause = nullptr;
+    verdict.span = list.span;
+    return verdict;
+  };
   for (const Clause& clause : list.clauses) {
-    if (Holds(clause.predicate, call)) {
-      return {.action = clause.action,
-              .reason = Reason::kClause,
-              .arch = {},
-              .rule = &rule,
-              .clause = &clause,
-              .span = clause.span};
-    }
+    std::optional<bool> holds = Holds(clause.predicate, call, look);
+    if (holds == false) continue;
+    Verdict verdict{.action = clause.action,
+                    .reason = Reason::kClause,
+                    .arch = {},
+                    .rule = &rule,
+                    .clause = &clause,
+                    .span = clause.span};
+    if (holds) return decide(verdict);
+    if (!maybe) maybe = verdict;
+    open = open || maybe->action != verdict.action;
   }
-  return {.action = policy.default_action,
-          .reason = Reason::kNoMatch,
-          .arch = {},
-          .rule = &rule,
-          .clause = nullptr,
-          .span = list.span};
+  return decide({.action = policy.default_action,
+                 .reason = Reason::kNoMatch,
+                 .arch = {},
+                 .rule = &rule,
+                 .clause = nullptr,
+                 .span = list.span});
 }
 
 Verdict JudgeUnruled(const TypedPolicy& policy, abi::ArchId arch, std::int32_t nr) {
@@ -56,12 +71,25 @@ Verdict JudgeUnruled(const TypedPolicy& policy, abi::ArchId arch, std::int32_t n
 
 }  // namespace
 
-bool Holds(const Expr& expr, const abi::Call& call) {
+bool LooksDeep(const Expr& expr) {
+  return expr.kind == Expr::Kind::kDeep || std::ranges::any_of(expr.children, LooksDeep);
+}
+
+std::optional<bool> Holds(const Expr& expr, const abi::Call& call, const LookFunction& look) {
   auto masked = [&] { return ValueOf(expr.operand, call) & expr.mask; };
   auto less = [&](std::uint64_t a, std::uint64_t b) {
     return Ordered(a, b, expr.operand.is_signed);
   };
-  auto holds = [&](const Expr& child) { return Holds(child, call); };
+  // All children are `value`: `value`. One is not: the opposite. Else it is not known.
+  auto all_are = [&](bool value) -> std::optional<bool> {
+    std::optional<bool> result = value;
+    for (const Expr& child : expr.children) {
+      std::optional<bool> holds = Holds(child, call, look);
+      if (!holds) result.reset();
+      if (holds == !value) return !value;
+    }
+    return result;
+  };
   switch (expr.kind) {
     case Expr::Kind::kConstant:
       return expr.truth;
@@ -86,16 +114,31 @@ bool Holds(const Expr& expr, const abi::Call& call) {
         return !less(masked(), range.low) && !less(range.high, masked());
       });
     case Expr::Kind::kAnd:
-      return std::ranges::all_of(expr.children, holds);
+      return all_are(true);
     case Expr::Kind::kOr:
-      return std::ranges::any_of(expr.children, holds);
-    case Expr::Kind::kNot:
-      return !Holds(expr.children.front(), call);
+      return all_are(false);
+    case Expr::Kind::kNot: {
+      std::optional<bool> holds = Holds(expr.children.front(), call, look);
+      if (holds) return !*holds;
+      return std::nullopt;
+    }
+    case Expr::Kind::kDeep: {
+      if (!look) return std::nullopt;
+      DeepValue value = look(expr.deep->subject);
+      if (expr.deep->match != DeepTest::Match::kNumber) return Passes(*expr.deep, value);
+      const auto* number = std::get_if<std::uint64_t>(&value);
+      return number != nullptr &&
+             Holds(expr.children.front(), abi::Call{.args = {*number}}) == true;
+    }
   }
   return false;
 }
 
 Verdict Judge(const TypedPolicy& policy, const abi::Call& call) {
+  return Judge(policy, call, nullptr);
+}
+
+Verdict Judge(const TypedPolicy& policy, const abi::Call& call, const LookFunction& look) {
   std::optional<abi::ArchId> arch = abi::ArchOfCall(call.arch, call.nr);
   auto rules = std::ranges::find_if(
       policy.arches, [&](const ArchPolicy& one) { return arch && one.arch == *arch; });
@@ -113,8 +156,8 @@ Verdict Judge(const TypedPolicy& policy, const abi::Call& call) {
   }
   std::optional<Verdict> strictest;
   for (const ClauseList& list : rule->lists) {
-    Verdict verdict = JudgeList(policy, *rule, list, call);
-    if (!strictest || KernelAction(verdict.action).Outranks(KernelAction(strictest->action))) {
+    Verdict verdict = JudgeList(policy, *rule, list, call, look);
+    if (!strictest || LaterWins(strictest->action, verdict.action)) {
       strictest = verdict;
     }
   }

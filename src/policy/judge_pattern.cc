@@ -32,6 +32,7 @@ void Note(Search& search, const Operand& operand, std::uint64_t value) {
 }
 
 void Collect(const Expr& expr, Search& search) {
+  if (expr.kind == Expr::Kind::kDeep) return;  // no hole of the pattern decides it
   for (const Expr& child : expr.children) Collect(child, search);
   bool is_test = expr.kind == Expr::Kind::kCompare || expr.kind == Expr::Kind::kIn;
   if (!is_test || expr.operand.field == Operand::Field::kInstructionPointer) return;

@@ -96,12 +96,10 @@ NodeId BodyBuilder::BodyOf(const Rule& rule, std::endian order) {
   CG_CHECK(!rule.lists.empty());
   NodeId body = ListBody(rule.lists.front(), order);
   for (const ClauseList& list : rule.lists | std::views::drop(1)) {
-    body = graph::Combine(
-        pool_, body, ListBody(list, order), [&](std::uint32_t earlier, std::uint32_t later) {
-          const bool later_wins =
-              KernelAction(actions_[later]).Outranks(KernelAction(actions_[earlier]));
-          return later_wins ? later : earlier;
-        });
+    body = graph::Combine(pool_, body, ListBody(list, order),
+                          [&](std::uint32_t earlier, std::uint32_t later) {
+                            return LaterWins(actions_[earlier], actions_[later]) ? later : earlier;
+                          });
   }
   return body;
 }
@@ -141,6 +139,14 @@ NodeId BodyBuilder::Build(const Expr& expr, std::endian order, NodeId yes, NodeI
     case Expr::Kind::kNot:
       CG_CHECK(expr.children.size() == 1);
       return Build(expr.children.front(), order, no, yes);
+    case Expr::Kind::kDeep: {
+      // Not for the filter. Where both ways lead to one action it does not matter; elsewhere the
+      // supervisor looks.
+      const std::uint32_t look = IndexOf({Verb::kLook, 0});
+      return graph::Combine(pool_, yes, no, [&](std::uint32_t if_true, std::uint32_t if_false) {
+        return if_true == if_false ? if_true : look;
+      });
+    }
   }
   CG_CHECK(false);
 }

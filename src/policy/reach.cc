@@ -83,6 +83,8 @@ View Through(const Expr& expr, const Operand& operand) {
     case Expr::Kind::kIn:
       if (!SameRegister(expr.operand, operand) || !IsUnmasked(expr)) return {all, false};
       return {ValuesOf(expr), true};
+    case Expr::Kind::kDeep:
+      return {all, false};
     case Expr::Kind::kNot: {
       View child = Through(expr.children.front(), operand);
       if (!child.exact) return {all, false};
@@ -106,6 +108,7 @@ View Through(const Expr& expr, const Operand& operand) {
 }
 
 void CollectOperands(const Expr& expr, std::vector<const Operand*>& operands) {
+  if (expr.kind == Expr::Kind::kDeep) return;  // its child is about another value
   if (expr.kind == Expr::Kind::kCompare || expr.kind == Expr::Kind::kIn) {
     bool known = std::ranges::any_of(
         operands, [&](const Operand* other) { return SameRegister(*other, expr.operand); });
@@ -131,6 +134,18 @@ void AppendKey(const Expr& expr, std::string& key) {
         append(static_cast<int>(expr.op), expr.constant);
       } else {
         for (Range range : expr.ranges) append(range.low, range.high);
+      }
+      break;
+    case Expr::Kind::kDeep:
+      append(static_cast<int>(expr.deep->match), static_cast<int>(expr.deep->negated));
+      key += expr.deep->subject.name;
+      for (const std::string& text : expr.deep->texts) {
+        append(text.size());
+        key += text;
+      }
+      for (const IpNetwork& network : expr.deep->networks) {
+        append(network.prefix);
+        key.append(network.address.begin(), network.address.end());
       }
       break;
     case Expr::Kind::kAnd:

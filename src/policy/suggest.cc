@@ -32,6 +32,7 @@ std::uint64_t AllBits(const Operand& operand) {
 }
 
 void CollectLooks(const Expr& expr, std::vector<Look>& looks) {
+  if (expr.kind == Expr::Kind::kDeep) return;
   for (const Expr& child : expr.children) CollectLooks(child, looks);
   if (expr.kind != Expr::Kind::kCompare && expr.kind != Expr::Kind::kIn) return;
   std::uint64_t mask = expr.mask & AllBits(expr.operand);
@@ -136,7 +137,7 @@ const Expr* FindFailure(const Expr& expr, const abi::Call& call) {
     return nullptr;
   }
   if (expr.kind == Expr::Kind::kConstant) return nullptr;
-  return Holds(expr, call) ? nullptr : &expr;
+  return Holds(expr, call) == false ? &expr : nullptr;
 }
 
 std::string DescribeFailure(const Rule& rule, abi::ArchId arch,
@@ -185,6 +186,12 @@ std::string EventName(const TypedPolicy& policy, abi::ArchId arch, std::string_v
 Suggestion SuggestForRule(const TypedPolicy& policy, const abi::Call& call, const Verdict& verdict,
                           const base::SourceMap& sources) {
   const Rule& rule = *verdict.rule;
+  bool looks = std::ranges::any_of(rule.lists, [](const ClauseList& list) {
+    return std::ranges::any_of(list.clauses,
+                               [](const Clause& clause) { return LooksDeep(clause.predicate); });
+  });
+  // What stands behind the registers is not here to be quoted.
+  if (looks) return {};
   auto signature = abi::SignatureOf(*verdict.arch, rule.syscall);
   std::string name = EventName(policy, *verdict.arch, rule.syscall);
   std::string clause = ClauseAllowing(rule, *verdict.arch, call);
@@ -238,6 +245,8 @@ Suggestion Suggest(const TypedPolicy& policy, const abi::Call& call, const Verdi
               fmt::format("since Linux {}, newer than as_of", abi::ToString(*known->since))};
     case Reason::kNoRule:
       return {EventName(policy, *verdict.arch, known->name), GroupNote(known->name)};
+    case Reason::kLook:
+      return {};
     case Reason::kNoMatch:
     case Reason::kClause:
       return SuggestForRule(policy, call, verdict, sources);

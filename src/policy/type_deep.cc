@@ -15,13 +15,12 @@
 namespace callgate::policy {
 namespace {
 
-// What a field behind a register holds.
-enum class DeepType : std::uint8_t { kNumber, kString, kPath, kAddress, kFileType };
-
 struct DeepField {
-  DeepType type = DeepType::kNumber;
-  std::uint8_t bits = 64;     // kNumber
-  std::string_view set = {};  // kNumber: constants
+  DeepSubject::Kind kind = DeepSubject::Kind::kField;
+  std::uint8_t bits = 0;      // 0: no number
+  std::string_view set = {};  // constants of a number
+  std::uint32_t offset = 0;   // kField
+  std::uint32_t size = 0;
 };
 
 struct PseudoField {
@@ -30,18 +29,23 @@ struct PseudoField {
 };
 // A socket address has one layout a family; the language gives what policies ask for one name.
 constexpr std::array<PseudoField, 5> kSockaddrFields{{
-    {"family", {DeepType::kNumber, 16, "sock_family"}},
-    {"port", {DeepType::kNumber, 16, {}}},
-    {"ip", {DeepType::kAddress, 0, {}}},
-    {"path", {DeepType::kPath, 0, {}}},
-    {"abstract", {DeepType::kString, 0, {}}},
+    {"family", {DeepSubject::Kind::kFamily, 16, "sock_family"}},
+    {"port", {DeepSubject::Kind::kPort, 16}},
+    {"ip", {DeepSubject::Kind::kIp}},
+    {"path", {DeepSubject::Kind::kUnixPath}},
+    {"abstract", {DeepSubject::Kind::kAbstract}},
 }};
 constexpr std::array<PseudoField, 2> kFdFields{{
-    {"path", {DeepType::kPath, 0, {}}},
-    {"type", {DeepType::kFileType, 0, {}}},
+    {"path", {DeepSubject::Kind::kDescriptor}},
+    {"type", {DeepSubject::Kind::kFileType}},
 }};
 constexpr std::array<std::string_view, 10> kFileTypes{
     "file", "directory", "symlink", "socket", "pipe", "char", "block", "epoll", "eventfd", "other"};
+
+bool IsPathKind(DeepSubject::Kind kind) {
+  return kind == DeepSubject::Kind::kPath || kind == DeepSubject::Kind::kUnixPath ||
+         kind == DeepSubject::Kind::kDescriptor;
+}
 
 std::string Dotted(const ast::Test& test) { return fmt::format("{}", fmt::join(test.field, ".")); }
 
@@ -72,9 +76,11 @@ std::optional<DeepField> FindStructField(const TypeContext& context, const ast::
   base::NearestName nearest(wanted);
   for (const abi::StructField& field : fields) {
     if (field.name == wanted) {
-      DeepField found{DeepType::kNumber,
-                      static_cast<std::uint8_t>(std::min<std::uint32_t>(field.size * 8, 64)),
-                      {}};
+      DeepField found{
+          .kind = DeepSubject::Kind::kField,
+          .bits = static_cast<std::uint8_t>(std::min<std::uint32_t>(field.size * 8, 64)),
+          .offset = field.offset,
+          .size = field.size};
       for (std::string_view prefix : {"flags:", "enum:"}) {
         if (field.kind.starts_with(prefix)) found.set = field.kind.substr(prefix.size());
       }
@@ -105,8 +111,12 @@ std::optional<DeepField> FindField(const TypeContext& context, const ast::Test& 
     return FindPseudo(context, test, kFdFields, "a descriptor");
   }
   if (kind == abi::ArgKind::kStruct && has_field) return FindStructField(context, test, *argument);
-  if (kind == abi::ArgKind::kPath && !has_field) return DeepField{DeepType::kPath, 0, {}};
-  if (kind == abi::ArgKind::kString && !has_field) return DeepField{DeepType::kString, 0, {}};
+  // The text of a link that is made leads nowhere yet.
+  bool is_link_text = context.call.starts_with("symlink") && subject.operand.slot == 0;
+  if (is_link_text && !has_field) return DeepField{.kind = DeepSubject::Kind::kString};
+  if (kind == abi::ArgKind::kPath && !has_field) return DeepField{.kind = DeepSubject::Kind::kPath};
+  if (kind == abi::ArgKind::kString && !has_field)
+    return DeepField{.kind = DeepSubject::Kind::kString};
   if (has_field) {
     context.report.Error(test.field_span, fmt::format("{} has no fields", subject.shown));
   } else {
@@ -119,45 +129,91 @@ std::optional<DeepField> FindField(const TypeContext& context, const ast::Test& 
   return std::nullopt;
 }
 
-bool IsNetwork(const std::string& text) {
+std::optional<IpNetwork> ParseNetwork(const std::string& text) {
   std::size_t slash = text.find('/');
   std::string address = text.substr(0, slash);
-  std::array<unsigned char, 16> bytes{};
   bool v6 = address.find(':') != std::string::npos;
-  if (inet_pton(v6 ? AF_INET6 : AF_INET, address.c_str(), bytes.data()) != 1) return false;
-  if (slash == std::string::npos) return true;
-  unsigned prefix = 0;
-  const char* end = text.data() + text.size();
-  auto [rest, error] = std::from_chars(text.data() + slash + 1, end, prefix);
-  return error == std::errc() && rest == end && prefix <= (v6 ? 128U : 32U);
+  unsigned whole = v6 ? 128U : 32U;
+  IpNetwork network;
+  if (v6) {
+    if (inet_pton(AF_INET6, address.c_str(), network.address.data()) != 1) return std::nullopt;
+  } else {
+    std::array<std::uint8_t, 4> bytes{};
+    if (inet_pton(AF_INET, address.c_str(), bytes.data()) != 1) return std::nullopt;
+    network.address = MappedIpv4(bytes);
+  }
+  unsigned prefix = whole;
+  if (slash != std::string::npos) {
+    const char* end = text.data() + text.size();
+    auto [rest, error] = std::from_chars(text.data() + slash + 1, end, prefix);
+    if (error != std::errc() || rest != end || prefix > whole) return std::nullopt;
+  }
+  network.prefix = static_cast<std::uint8_t>(prefix + 128U - whole);
+  return network;
 }
 
-// One value on the right, which is not a number.
-bool CheckTerm(const TypeContext& context, const ast::Value& value, const DeepField& field,
-               const std::string& name) {
+// A path is compared with what the kernel calls a file: anything else would never match.
+bool CheckPathText(const TypeContext& context, const ast::Term& term, ast::Operator op) {
+  const std::string& text = term.text;
+  auto fail = [&](std::string_view why) {
+    context.report.Error(term.span, fmt::format("\"{}\" can never match: {}", text, why));
+    return false;
+  };
+  // A link of /proc can lead to a file that has no path: "pipe:[4711]".
+  bool names_an_object = !text.starts_with('/') && text.find(':') != std::string::npos;
+  if (names_an_object && op != ast::Operator::kUnder) return true;
+  bool may_be_relative = op == ast::Operator::kGlob && text.starts_with("*");
+  if (!text.starts_with('/') && !may_be_relative) return fail("a resolved path begins with '/'");
+  if (text.size() > 1 && text.ends_with('/')) return fail("a resolved path does not end with '/'");
+  std::string whole = text + "/";
+  for (std::string_view part : {"//", "/./", "/../"}) {
+    if (whole.find(part) != std::string::npos && text != "/") {
+      return fail("a resolved path has no empty, '.' or '..' component");
+    }
+  }
+  return true;
+}
+
+// One value on the right, which is not a number; added to `typed`.
+bool TypeTerm(const TypeContext& context, const ast::Test& test, const ast::Value& value,
+              DeepTest& typed) {
   const ast::Term& term = value.terms.front();
   bool single = value.terms.size() == 1;
   std::string_view wanted;
-  switch (field.type) {
-    case DeepType::kNumber:
+  switch (typed.subject.kind) {
+    case DeepSubject::Kind::kField:
+    case DeepSubject::Kind::kFamily:
+    case DeepSubject::Kind::kPort:
       return true;
-    case DeepType::kString:
-    case DeepType::kPath:
-      if (single && term.kind == ast::Term::Kind::kString) return true;
+    case DeepSubject::Kind::kString:
+    case DeepSubject::Kind::kAbstract:
+    case DeepSubject::Kind::kPath:
+    case DeepSubject::Kind::kUnixPath:
+    case DeepSubject::Kind::kDescriptor:
+      if (single && term.kind == ast::Term::Kind::kString) {
+        bool is_path = IsPathKind(typed.subject.kind);
+        if (is_path && !CheckPathText(context, term, test.op)) return false;
+        typed.texts.push_back(term.text);
+        return true;
+      }
       wanted = "a string in double quotes";
       break;
-    case DeepType::kAddress:
+    case DeepSubject::Kind::kIp:
       if (single && term.kind == ast::Term::Kind::kAddress) {
-        if (IsNetwork(term.text)) return true;
+        if (auto network = ParseNetwork(term.text)) {
+          typed.networks.push_back(*network);
+          return true;
+        }
         context.report.Error(term.span,
                              fmt::format("'{}' is not an IP address or network", term.text));
         return false;
       }
       wanted = "an IP address or network";
       break;
-    case DeepType::kFileType:
+    case DeepSubject::Kind::kFileType:
       if (single && term.kind == ast::Term::Kind::kName &&
           std::ranges::find(kFileTypes, term.text) != kFileTypes.end()) {
+        typed.texts.push_back(term.text);
         return true;
       }
       wanted = "file, directory, symlink, socket, pipe, char, block, epoll, eventfd or other";
@@ -166,14 +222,17 @@ bool CheckTerm(const TypeContext& context, const ast::Value& value, const DeepFi
   if (single && term.kind == ast::Term::Kind::kName && context.KnowsLet(term.text)) {
     const ast::Let* let = context.FindLet(term.text, term.span);
     if (let == nullptr) return false;
-    if (let->kind == ast::Let::Kind::kValue) return CheckTerm(context, let->value, field, name);
+    if (let->kind == ast::Let::Kind::kValue) return TypeTerm(context, test, let->value, typed);
   }
-  context.report.Error(value.span, fmt::format("'{}' is compared with {}", name, wanted));
+  context.report.Error(value.span,
+                       fmt::format("'{}' is compared with {}", typed.subject.name, wanted));
   return false;
 }
 
-bool CheckOperator(const TypeContext& context, const ast::Test& test, const DeepField& field) {
-  if (field.type == DeepType::kNumber) {
+bool CheckOperator(const TypeContext& context, const ast::Test& test, const DeepOperand& operand) {
+  DeepSubject::Kind kind = operand.subject.kind;
+  bool is_string = kind == DeepSubject::Kind::kString || kind == DeepSubject::Kind::kAbstract;
+  if (operand.is_number) {
     if (test.op != ast::Operator::kGlob && test.op != ast::Operator::kUnder) return true;
   } else {
     switch (test.op) {
@@ -184,10 +243,10 @@ bool CheckOperator(const TypeContext& context, const ast::Test& test, const Deep
         if (test.mask.terms.empty()) return true;
         break;
       case ast::Operator::kGlob:
-        if (field.type == DeepType::kPath || field.type == DeepType::kString) return true;
+        if (is_string || IsPathKind(kind)) return true;
         break;
       case ast::Operator::kUnder:
-        if (field.type == DeepType::kPath) return true;
+        if (IsPathKind(kind)) return true;
         break;
       case ast::Operator::kNonZero:
       case ast::Operator::kLess:
@@ -204,35 +263,6 @@ bool CheckOperator(const TypeContext& context, const ast::Test& test, const Deep
                          "types have ==, != and in",
                          {}}});
   return false;
-}
-
-bool CheckRightSide(const TypeContext& context, const ast::Test& test, const Subject& subject,
-                    const DeepField& field) {
-  std::string name = Dotted(test);
-  if (field.type == DeepType::kNumber) {
-    abi::Argument described{};
-    described.set = field.set;
-    Subject number;
-    number.operand.bits = field.bits;
-    number.operand.name = name;
-    number.argument = &described;
-    number.shown = fmt::format("field '{}'", name);
-    if (!test.mask.terms.empty() && !TypeMask(context, number, test.mask)) return false;
-    if (!test.set.empty()) return TypeSet(context, number, test.set).has_value();
-    if (test.op == ast::Operator::kNonZero) return true;
-    return TypeMask(context, number, test.value).has_value();
-  }
-  if (test.set.empty()) return CheckTerm(context, test.value, field, name);
-  bool ok = true;
-  for (const ast::SetElement& element : test.set) {
-    if (!element.high.terms.empty()) {
-      context.report.Error(element.span, fmt::format("{} has no ranges", subject.shown));
-      ok = false;
-    } else if (!CheckTerm(context, element.low, field, name)) {
-      ok = false;
-    }
-  }
-  return ok;
 }
 
 bool IsText(const ast::Value& value) {
@@ -255,30 +285,58 @@ bool IsDeep(const TypeContext& context, const ast::Test& test) {
                              [&](const ast::SetElement& element) { return is_text(element.low); });
 }
 
-void ReportDeep(const TypeContext& context, const ast::Test& test) {
+std::unique_ptr<DeepOperand> TypeDeepOperand(const TypeContext& context, const ast::Test& test) {
   ast::Test head;
   head.field = {test.field.front()};
   head.field_span = test.field_span;
   std::optional<Subject> subject = TypeOperand(context, head);
-  if (!subject) return;
+  if (!subject) return nullptr;
   std::optional<DeepField> field = FindField(context, test, *subject);
-  if (!field) return;
-  bool ok = CheckOperator(context, test, *field);
-  if (!ok || !CheckRightSide(context, test, *subject, *field)) return;
-  bool of_fd = subject->argument != nullptr && !IsPointer(subject->argument->kind);
-  std::string registers = RegisterNames(context);
-  std::vector<base::Note> notes;
-  notes.push_back({of_fd ? "a filter sees the number of a descriptor, not what it refers to"
-                         : "a filter sees the pointer, not the memory it points to",
-                   {}});
-  notes.push_back({registers.empty()
-                       ? fmt::format("{} has no argument a filter can test", context.call)
-                       : fmt::format("of {} a filter can test {}", context.call, registers),
-                   {}});
-  context.report.Error(
-      test.field_span,
-      fmt::format("'{}' needs the supervisor, which this version does not have", Dotted(test)),
-      std::move(notes));
+  if (!field) return nullptr;
+  auto operand = std::make_unique<DeepOperand>();
+  operand->subject = {.kind = field->kind,
+                      .slot = subject->operand.slot,
+                      .size_slot = subject->argument->length_arg,
+                      .offset = field->offset,
+                      .size = field->size,
+                      .name = Dotted(test)};
+  operand->is_number = field->bits != 0;
+  operand->described.set = field->set;
+  operand->described.bits = field->bits;
+  operand->number.operand.bits = field->bits;
+  operand->number.operand.name = operand->subject.name;
+  operand->number.argument = &operand->described;
+  operand->number.shown = fmt::format("field '{}'", operand->subject.name);
+  if (!CheckOperator(context, test, *operand)) return nullptr;
+  return operand;
+}
+
+std::optional<DeepTest> TypeDeepText(const TypeContext& context, const ast::Test& test,
+                                     const DeepOperand& operand) {
+  DeepTest typed{.subject = operand.subject};
+  typed.negated = test.op == ast::Operator::kNotEqual || test.op == ast::Operator::kNotIn;
+  if (test.op == ast::Operator::kGlob) {
+    typed.match = DeepTest::Match::kGlob;
+  } else if (test.op == ast::Operator::kUnder) {
+    typed.match = DeepTest::Match::kUnder;
+  } else if (operand.subject.kind == DeepSubject::Kind::kIp) {
+    typed.match = DeepTest::Match::kNetwork;
+  }
+  if (test.set.empty()) {
+    if (!TypeTerm(context, test, test.value, typed)) return std::nullopt;
+    return typed;
+  }
+  bool ok = true;
+  for (const ast::SetElement& element : test.set) {
+    if (!element.high.terms.empty()) {
+      context.report.Error(element.span, fmt::format("'{}' has no ranges", operand.subject.name));
+      ok = false;
+    } else if (!TypeTerm(context, test, element.low, typed)) {
+      ok = false;
+    }
+  }
+  if (!ok) return std::nullopt;
+  return typed;
 }
 
 }  // namespace callgate::policy

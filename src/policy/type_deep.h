@@ -1,7 +1,12 @@
 #pragma once
 
+#include <memory>
+#include <optional>
+
 #include "policy/ast.h"
 #include "policy/type_context.h"
+#include "policy/type_operand.h"
+#include "policy/typed.h"
 
 namespace callgate::policy {
 
@@ -9,8 +14,17 @@ namespace callgate::policy {
 // descriptor?
 bool IsDeep(const TypeContext& context, const ast::Test& test);
 
-// Checks such a test as far as the language goes (the field exists, the right side has its type)
-// and then reports that it needs the supervisor: a filter cannot see memory. Always reports.
-void ReportDeep(const TypeContext& context, const ast::Test& test);
+// What such a test looks at, for number tests typed like a register of the field's width.
+struct DeepOperand {
+  DeepSubject subject;
+  bool is_number = false;
+  Subject number;             // is_number; its argument is `described`
+  abi::Argument described{};  // the constants that name values of the field
+};
+// nullptr: reported.
+std::unique_ptr<DeepOperand> TypeDeepOperand(const TypeContext& context, const ast::Test& test);
+// The right side of a test that is not about a number. nullopt: reported.
+std::optional<DeepTest> TypeDeepText(const TypeContext& context, const ast::Test& test,
+                                     const DeepOperand& operand);
 
 }  // namespace callgate::policy

@@ -46,10 +46,7 @@ class ExprTyper {
       case ast::Expr::Kind::kName:
         return TypeName(expr);
       case ast::Expr::Kind::kTest:
-        if (IsDeep(context_, *expr.test)) {
-          ReportDeep(context_, *expr.test);
-          return std::nullopt;
-        }
+        if (IsDeep(context_, *expr.test)) return TypeDeep(*expr.test, expr.span);
         return TypeTest(*expr.test, expr.span);
       case ast::Expr::Kind::kAnd:
         return TypeChildren(expr, Expr::Kind::kAnd);
@@ -133,27 +130,51 @@ class ExprTyper {
   std::optional<Expr> TypeTest(const ast::Test& test, base::Span span) {
     std::optional<Subject> subject = TypeOperand(context_, test);
     if (!subject) return std::nullopt;
+    return TypeNumber(test, std::move(*subject), span);
+  }
+
+  std::optional<Expr> TypeDeep(const ast::Test& test, base::Span span) {
+    std::unique_ptr<DeepOperand> operand = TypeDeepOperand(context_, test);
+    if (operand == nullptr) return std::nullopt;
+    Expr expr;
+    expr.kind = Expr::Kind::kDeep;
+    expr.span = span;
+    if (operand->is_number) {
+      std::optional<Expr> number = TypeNumber(test, operand->number, span);
+      if (!number) return std::nullopt;
+      expr.children.push_back(std::move(*number));
+      expr.deep = std::make_shared<DeepTest>(
+          DeepTest{.subject = operand->subject, .match = DeepTest::Match::kNumber});
+    } else {
+      std::optional<DeepTest> typed = TypeDeepText(context_, test, *operand);
+      if (!typed) return std::nullopt;
+      expr.deep = std::make_shared<DeepTest>(std::move(*typed));
+    }
+    return expr;
+  }
+
+  std::optional<Expr> TypeNumber(const ast::Test& test, Subject subject, base::Span span) {
     Expr expr;
     expr.kind = Expr::Kind::kCompare;
     expr.span = span;
     if (!test.mask.terms.empty()) {
-      std::optional<std::uint64_t> mask = TypeMask(context_, *subject, test.mask);
+      std::optional<std::uint64_t> mask = TypeMask(context_, subject, test.mask);
       if (!mask) return std::nullopt;
       if (*mask == 0) {
         context_.report.Error(test.mask.span, "this mask has no bits");
         return std::nullopt;
       }
       expr.mask = *mask;
-      subject->operand.is_signed = false;
+      subject.operand.is_signed = false;
     }
-    bool ok = TypeRightSide(test, *subject, expr);
+    bool ok = TypeRightSide(test, subject, expr);
     if (!ok) return std::nullopt;
-    if (subject->operand.bits < 32) {
-      expr.mask &= (std::uint64_t{1} << subject->operand.bits) - 1;
-      subject->operand.bits = 32;
-      subject->operand.is_signed = false;
+    if (subject.operand.bits < 32) {
+      expr.mask &= (std::uint64_t{1} << subject.operand.bits) - 1;
+      subject.operand.bits = 32;
+      subject.operand.is_signed = false;
     }
-    expr.operand = std::move(subject->operand);
+    expr.operand = std::move(subject.operand);
     return expr;
   }
 

@@ -7,6 +7,7 @@
 
 #include "policy/actions.h"
 #include "policy/multiplex.h"
+#include "policy/plan.h"
 #include "policy/reach.h"
 #include "policy/resolve.h"
 #include "policy/type_context.h"
@@ -36,6 +37,10 @@ class Checker {
       }
       typed_.arches.push_back(std::move(rules));
     }
+    if (!diagnostics_.HasErrors()) {
+      report_.Enter("", false);
+      CheckBypasses(typed_, report_);
+    }
     report_.Flush();
     diagnostics_.SortByPlace();
     if (diagnostics_.HasErrors()) return std::nullopt;
@@ -53,6 +58,7 @@ class Checker {
       TypeUse(use, *call.syscall, arch, list.clauses);
       rule.lists.push_back(std::move(list));
     }
+    CheckPlan(typed_, arch, rule, report_);
     return rule;
   }
 

@@ -26,9 +26,17 @@ abi::Action KernelAction(PolicyAction action) {
     case Verb::kReturn:
     case Verb::kAsk:
     case Verb::kContinueUnchecked:
+    case Verb::kAsSupervisor:
+    case Verb::kLook:
       return {abi::ActionKind::kUserNotif, 0};
   }
   return abi::kKillProcess;
+}
+
+bool LaterWins(PolicyAction earlier, PolicyAction later) {
+  if (earlier.verb == Verb::kLook) return later.verb == Verb::kKillProcess;
+  if (later.verb == Verb::kLook) return earlier.verb != Verb::kKillProcess;
+  return KernelAction(later).Outranks(KernelAction(earlier));
 }
 
 std::string ToString(PolicyAction action, abi::ArchId arch) {
@@ -57,6 +65,10 @@ std::string ToString(PolicyAction action, abi::ArchId arch) {
       return "ask";
     case Verb::kContinueUnchecked:
       return "continue_unchecked";
+    case Verb::kAsSupervisor:
+      return "as_supervisor";
+    case Verb::kLook:
+      return "look";
   }
   return {};
 }

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -10,6 +12,7 @@
 #include "abi/call.h"
 #include "abi/version.h"
 #include "base/source.h"
+#include "policy/deep.h"
 
 namespace callgate::policy {
 
@@ -28,6 +31,10 @@ enum class Verb : std::uint8_t {
   kReturn,  // data: result, without doing the call
   kAsk,     // a person decides
   kContinueUnchecked,
+  kAsSupervisor,  // performed with the supervisor's rights, not the caller's
+  // No policy writes it: the registers do not decide, the supervisor has to look. What Judge says
+  // without a look, and what the filter returns.
+  kLook,
 };
 
 struct PolicyAction {
@@ -37,9 +44,12 @@ struct PolicyAction {
   bool operator==(const PolicyAction&) const = default;
 };
 
-// What the filter returns for it: return, ask, notify and continue_unchecked are the supervisor's,
-// so user notification.
+// What the filter returns for it: return, ask, notify, continue_unchecked and a look are the
+// supervisor's, so user notification.
 abi::Action KernelAction(PolicyAction action);
+// Of the verdicts of two lists of a rule: does the later one win? The strictest does, the earlier
+// on a tie. A look may end in any action, so only kill is known to be as strict.
+bool LaterWins(PolicyAction earlier, PolicyAction later);
 // As a policy writes it: "errno(EPERM)".
 std::string ToString(PolicyAction action, abi::ArchId arch);
 
@@ -79,6 +89,7 @@ struct Expr {
     kAnd,       // all of children
     kOr,        // any of children
     kNot,       // the one child
+    kDeep,      // deep; of a number: the one child, with the number in argument 0
   };
 
   Kind kind = Kind::kConstant;
@@ -89,6 +100,7 @@ struct Expr {
   std::uint64_t constant = 0;  // sign-extended like the operand's value
   std::vector<Range> ranges;
   std::vector<Expr> children;
+  std::shared_ptr<const DeepTest> deep;  // shared: clauses are copied for each ABI's table
   base::Span span;
 };
 
@@ -135,6 +147,7 @@ enum class Reason : std::uint8_t {
   kNoRule,   // no rule names the call: default
   kUnknown,  // number absent from the tables or newer than as_of
   kBadArch,  // an ABI the policy does not speak for
+  kLook,     // tests of the rule look behind registers
 };
 
 // The action for one concrete call and what gave it.
@@ -147,8 +160,13 @@ struct Verdict {
   base::Span span;                  // the clause, the rule, or the setting that decided
 };
 
+// What stands behind the registers of one call. Asked again about one subject it must say the same.
+using LookFunction = std::function<DeepValue(const DeepSubject&)>;
+
 // The obvious evaluator: walks the typed policy as the language is defined. Every engine is
-// compared with it.
+// compared with it. Without `look` the verdict is kLook where a test behind a register can make a
+// difference.
 Verdict Judge(const TypedPolicy& policy, const abi::Call& call);
+Verdict Judge(const TypedPolicy& policy, const abi::Call& call, const LookFunction& look);
 
 }  // namespace callgate::policy

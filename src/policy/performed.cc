@@ -1,0 +1,58 @@
+#include "policy/performed.h"
+
+#include <algorithm>
+#include <array>
+
+namespace callgate::policy {
+namespace {
+
+constexpr std::array<PerformedCall, 36> kPerformed{{
+    {"bind", Performance::kOnDuplicate},   {"chmod", Performance::kOnFile},
+    {"chown", Performance::kOnFile},       {"connect", Performance::kOnDuplicate},
+    {"creat", Performance::kReopened},     {"fchmodat", Performance::kOnFile},
+    {"fchmodat2", Performance::kOnFile},   {"fchownat", Performance::kOnFile},
+    {"getxattr", Performance::kOnFile},    {"lchown", Performance::kOnFile},
+    {"lgetxattr", Performance::kOnFile},   {"link", Performance::kAtParent},
+    {"linkat", Performance::kAtParent},    {"listxattr", Performance::kOnFile},
+    {"llistxattr", Performance::kOnFile},  {"lremovexattr", Performance::kOnFile},
+    {"lsetxattr", Performance::kOnFile},   {"mkdir", Performance::kAtParent},
+    {"mkdirat", Performance::kAtParent},   {"mknod", Performance::kAtParent},
+    {"mknodat", Performance::kAtParent},   {"open", Performance::kReopened},
+    {"openat", Performance::kReopened},    {"openat2", Performance::kReopened},
+    {"removexattr", Performance::kOnFile}, {"rename", Performance::kAtParent},
+    {"renameat", Performance::kAtParent},  {"renameat2", Performance::kAtParent},
+    {"rmdir", Performance::kAtParent},     {"setxattr", Performance::kOnFile},
+    {"symlink", Performance::kAtParent},   {"symlinkat", Performance::kAtParent},
+    {"truncate", Performance::kOnFile},    {"unlink", Performance::kAtParent},
+    {"unlinkat", Performance::kAtParent},  {"utimensat", Performance::kOnFile},
+}};
+static_assert(std::ranges::is_sorted(kPerformed, {}, &PerformedCall::name));
+
+}  // namespace
+
+std::span<const PerformedCall> PerformedCalls() { return kPerformed; }
+
+Performance PerformanceOf(abi::ArchId arch, std::string_view call) {
+  // Other ABIs have other structures and other numbers for the same flags.
+  if (arch != abi::ArchId::kX86_64) return Performance::kNone;
+  const auto* found = std::ranges::lower_bound(kPerformed, call, {}, &PerformedCall::name);
+  return found != kPerformed.end() && found->name == call ? found->how : Performance::kNone;
+}
+
+std::string_view Describe(Performance how) {
+  switch (how) {
+    case Performance::kNone:
+      return "not performed";
+    case Performance::kReopened:
+      return "opens the file it has pinned and hands the descriptor over";
+    case Performance::kAtParent:
+      return "makes the call with the copied name in the directory it has pinned";
+    case Performance::kOnFile:
+      return "makes the call on the file it has pinned";
+    case Performance::kOnDuplicate:
+      return "makes the call on its own duplicate of the descriptor";
+  }
+  return {};
+}
+
+}  // namespace callgate::policy

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "abi/arch.h"
+
+namespace callgate::policy {
+
+// How the supervisor does what it has decided to allow. It never lets the kernel go on with a call
+// it has looked into: the kernel would read the memory again, and another thread can have changed
+// it.
+enum class Performance : std::uint8_t {
+  kNone,         // it cannot: the call can be refused after a look, not allowed
+  kReopened,     // opens the file it has pinned, puts the descriptor into the caller's table
+  kAtParent,     // the same call with the copied name at the directory it has pinned
+  kOnFile,       // the same call on the file it has pinned
+  kOnDuplicate,  // the same call on its own duplicate of the caller's descriptor
+};
+
+struct PerformedCall {
+  std::string_view name;
+  Performance how = Performance::kNone;
+};
+
+// What the supervisor performs, sorted by name. supervise/ has an implementation for each.
+std::span<const PerformedCall> PerformedCalls();
+Performance PerformanceOf(abi::ArchId arch, std::string_view call);
+// "opens the file it has pinned and hands the descriptor over"
+std::string_view Describe(Performance how);
+
+}  // namespace callgate::policy

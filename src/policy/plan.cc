@@ -1,0 +1,239 @@
+// Each clause gets its soundness from what had to be looked at before it decides: its own tests,
+// and those of the clauses above it. `openat: path under "/srv"; flags == 0 -> kill` has a second
+// clause of registers only, but it decides only after the look at the path said no.
+//
+// `restrict` lists are judged together, so a look of one is a look of all.
+
+#include "policy/plan.h"
+
+#include <algorithm>
+#include <array>
+
+#include "fmt/format.h"
+#include "policy/evaluate.h"
+
+namespace callgate::policy {
+namespace {
+
+bool ListLooks(const ClauseList& list) {
+  return std::ranges::any_of(list.clauses,
+                             [](const Clause& clause) { return LooksDeep(clause.predicate); });
+}
+
+bool IsAlways(const Expr& expr) { return expr.kind == Expr::Kind::kConstant && expr.truth; }
+
+// The first test behind a register, for messages.
+const DeepSubject* FirstSubject(const Expr& expr) {
+  if (expr.kind == Expr::Kind::kDeep) return &expr.deep->subject;
+  for (const Expr& child : expr.children) {
+    if (const DeepSubject* found = FirstSubject(child)) return found;
+  }
+  return nullptr;
+}
+const DeepSubject* FirstSubject(const Rule& rule) {
+  for (const ClauseList& list : rule.lists) {
+    for (const Clause& clause : list.clauses) {
+      if (const DeepSubject* found = FirstSubject(clause.predicate)) return found;
+    }
+  }
+  return nullptr;
+}
+
+// False: reported.
+bool CheckSubjects(const Expr& expr, abi::ArchId arch, std::string_view call, Report& report) {
+  bool ok = true;
+  for (const Expr& child : expr.children) ok &= CheckSubjects(child, arch, call, report);
+  if (expr.kind != Expr::Kind::kDeep) return ok;
+  const DeepSubject& subject = expr.deep->subject;
+  if (arch != abi::ArchId::kX86_64) {
+    report.Error(expr.span,
+                 fmt::format("'{}' needs the supervisor, which does not yet look at calls of {}",
+                             subject.name, abi::ArchOf(arch).name));
+    return false;
+  }
+  switch (subject.kind) {
+    case DeepSubject::Kind::kPath:
+    case DeepSubject::Kind::kUnixPath:
+      if (PerformanceOf(arch, call) != Performance::kNone) return ok;
+      report.Error(expr.span,
+                   fmt::format("'{}' needs the supervisor, which does not yet resolve the paths "
+                               "of {}",
+                               subject.name, call));
+      return false;
+    case DeepSubject::Kind::kDescriptor:
+    case DeepSubject::Kind::kFileType:
+      report.Error(expr.span, fmt::format("'{}' needs the supervisor, which does not yet look at "
+                                          "open files",
+                                          subject.name));
+      return false;
+    case DeepSubject::Kind::kString:
+    case DeepSubject::Kind::kField:
+    case DeepSubject::Kind::kFamily:
+    case DeepSubject::Kind::kPort:
+    case DeepSubject::Kind::kIp:
+    case DeepSubject::Kind::kAbstract:
+      return ok;
+  }
+  return false;
+}
+
+// Opening files with more rights than the caller's is left out on purpose: what is read or written
+// through the descriptor later is under no policy.
+void CheckAsSupervisor(base::Span span, abi::ArchId arch, const Rule& rule, Report& report) {
+  Performance how = PerformanceOf(arch, rule.syscall);
+  if (how == Performance::kAtParent || how == Performance::kOnFile) return;
+  report.Error(span, fmt::format("{} cannot be made with the supervisor's rights", rule.syscall),
+               {{"as_supervisor is for calls that make, change or remove what a path names", {}}});
+}
+
+void CheckAction(PolicyAction action, base::Span span, abi::ArchId arch, const Rule& rule,
+                 Report& report) {
+  const DeepSubject* subject = FirstSubject(rule);
+  std::string looked = subject == nullptr ? "" : subject->name;
+  switch (action.verb) {
+    case Verb::kErrno:
+    case Verb::kKillProcess:
+    case Verb::kReturn:
+    case Verb::kContinueUnchecked:
+    case Verb::kLook:
+      return;
+    case Verb::kAllow:
+      if (PerformanceOf(arch, rule.syscall) != Performance::kNone) return;
+      report.Error(
+          span,
+          fmt::format("{} is allowed here after a look at '{}', and needs the supervisor, which "
+                      "does not yet perform {}",
+                      rule.syscall, looked, rule.syscall),
+          {{"if the kernel went on with the call it would read the memory again, and another "
+            "thread can have changed it",
+            {}},
+           {"refuse it (errno(NAME), kill), answer it (return(N)), or take the race "
+            "(continue_unchecked)",
+            {}}});
+      return;
+    case Verb::kAsSupervisor:
+      return CheckAsSupervisor(span, arch, rule, report);
+    case Verb::kKillThread:
+    case Verb::kTrap:
+    case Verb::kTrace:
+    case Verb::kLog:
+    case Verb::kNotify:
+    case Verb::kAsk:
+      report.Error(span,
+                   fmt::format("'{}' cannot be given to {} after a look at '{}'",
+                               ToString(action, arch), rule.syscall, looked),
+                   {{"the supervisor can allow, fail a call with an errno, return(N), kill, or "
+                     "continue_unchecked",
+                     {}}});
+      return;
+  }
+}
+
+}  // namespace
+
+bool PlannedRule::NeedsLook() const {
+  return std::ranges::any_of(clauses, [](const PlannedClause& clause) {
+    return clause.soundness != Soundness::kRegister;
+  });
+}
+
+std::vector<PlannedRule> PlanPolicy(const TypedPolicy& policy) {
+  std::vector<PlannedRule> plan;
+  for (const ArchPolicy& arch : policy.arches) {
+    for (const Rule& rule : arch.rules) {
+      PlannedRule planned{.arch = arch.arch, .rule = &rule, .clauses = {}};
+      bool looks_elsewhere = rule.lists.size() > 1 && std::ranges::any_of(rule.lists, ListLooks);
+      for (const ClauseList& list : rule.lists) {
+        bool looks = looks_elsewhere;
+        bool open = true;
+        auto add = [&](const Clause* clause, PolicyAction action) {
+          Soundness soundness = Soundness::kRegister;
+          if (action.verb == Verb::kAsSupervisor) {
+            soundness = Soundness::kCopied;
+            planned.performance = PerformanceOf(arch.arch, rule.syscall);
+          } else if (looks) {
+            soundness = action.verb == Verb::kContinueUnchecked ? Soundness::kUnchecked
+                                                                : Soundness::kCopied;
+            if (action.verb == Verb::kAllow) {
+              planned.performance = PerformanceOf(arch.arch, rule.syscall);
+            }
+          }
+          planned.clauses.push_back({clause, action, soundness});
+        };
+        for (const Clause& clause : list.clauses) {
+          looks = looks || LooksDeep(clause.predicate);
+          add(&clause, clause.action);
+          if (IsAlways(clause.predicate)) open = false;
+        }
+        if (open) add(nullptr, policy.default_action);
+      }
+      plan.push_back(std::move(planned));
+    }
+  }
+  return plan;
+}
+
+bool NeedsSupervisor(const TypedPolicy& policy) {
+  auto supervised = [](PolicyAction action) {
+    return action.verb == Verb::kReturn || action.verb == Verb::kContinueUnchecked ||
+           action.verb == Verb::kAsSupervisor;
+  };
+  if (supervised(policy.default_action) || supervised(policy.unknown_action)) return true;
+  return std::ranges::any_of(PlanPolicy(policy), [&](const PlannedRule& rule) {
+    return std::ranges::any_of(rule.clauses, [&](const PlannedClause& clause) {
+      return clause.soundness != Soundness::kRegister || supervised(clause.action);
+    });
+  });
+}
+
+void CheckPlan(const TypedPolicy& policy, abi::ArchId arch, const Rule& rule, Report& report) {
+  bool looks_elsewhere = rule.lists.size() > 1 && std::ranges::any_of(rule.lists, ListLooks);
+  for (const ClauseList& list : rule.lists) {
+    bool looks = looks_elsewhere;
+    bool open = true;
+    for (const Clause& clause : list.clauses) {
+      // One message: what cannot be looked at cannot be performed either.
+      if (!CheckSubjects(clause.predicate, arch, rule.syscall, report)) return;
+      looks = looks || LooksDeep(clause.predicate);
+      if (looks && open) {
+        CheckAction(clause.action, clause.span, arch, rule, report);
+      } else if (clause.action.verb == Verb::kAsSupervisor) {
+        CheckAsSupervisor(clause.span, arch, rule, report);
+      }
+      if (IsAlways(clause.predicate)) open = false;
+    }
+    if (looks && open) CheckAction(policy.default_action, list.span, arch, rule, report);
+  }
+}
+
+void CheckBypasses(const TypedPolicy& policy, Report& report) {
+  struct Bypass {
+    std::string_view call;
+    std::string_view why;
+  };
+  constexpr std::array<Bypass, 2> kBypasses{{
+      {"io_uring_setup", "calls made through io_uring pass neither the filter nor the supervisor"},
+      {"landlock_restrict_self",
+       "a Landlock domain of the program does not bind the supervisor, which opens files for it"},
+  }};
+  bool lets_pass =
+      policy.default_action.verb == Verb::kAllow || policy.default_action.verb == Verb::kLog;
+  std::vector<PlannedRule> plan = PlanPolicy(policy);
+  auto performs = std::ranges::find_if(
+      plan, [](const PlannedRule& rule) { return rule.performance != Performance::kNone; });
+  if (!lets_pass || performs == plan.end()) return;
+  for (const Bypass& bypass : kBypasses) {
+    bool named = std::ranges::any_of(
+        plan, [&](const PlannedRule& rule) { return rule.rule->syscall == bypass.call; });
+    if (named) continue;
+    report.Error(
+        policy.default_span,
+        fmt::format("the default lets {} pass, a way round the supervisor that performs {}",
+                    bypass.call, performs->rule->syscall),
+        {{std::string(bypass.why), {}},
+         {fmt::format("refuse it: `{}: else -> errno(ENOSYS)`", bypass.call), {}},
+         {fmt::format("or say that it is meant: `{}`", bypass.call), {}}});
+  }
+}
+
+}  // namespace callgate::policy
