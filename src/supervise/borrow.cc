@@ -1,0 +1,68 @@
+// The C library's functions change all threads of a process; the system calls change the one that
+// makes them (nptl(7)), and that is what is wanted here.
+
+#include "supervise/borrow.h"
+
+#include <linux/capability.h>
+#include <sys/fsuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+
+#include "base/check.h"
+
+namespace callgate::supervise {
+namespace {
+
+constexpr auto kKeep = static_cast<uid_t>(-1);
+
+bool SetEffectiveCapabilities(std::uint64_t effective) {
+  __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+  std::array<__user_cap_data_struct, 2> data{};
+  if (syscall(SYS_capget, &header, data.data()) < 0) return false;
+  data[0].effective = static_cast<std::uint32_t>(effective);
+  data[1].effective = static_cast<std::uint32_t>(effective >> 32U);
+  return syscall(SYS_capset, &header, data.data()) == 0;
+}
+
+bool SetIds(uid_t euid, gid_t egid, const std::vector<gid_t>& groups) {
+  return syscall(SYS_setgroups, groups.size(), groups.data()) == 0 &&
+         syscall(SYS_setresgid, kKeep, egid, kKeep) == 0 &&
+         syscall(SYS_setresuid, kKeep, euid, kKeep) == 0;
+}
+
+bool SetFileIds(uid_t fsuid, gid_t fsgid) {
+  syscall(SYS_setfsgid, fsgid);
+  syscall(SYS_setfsuid, fsuid);
+  // They report the old id, never a failure: ask with an id nobody has.
+  return syscall(SYS_setfsgid, kKeep) == fsgid && syscall(SYS_setfsuid, kKeep) == fsuid;
+}
+
+}  // namespace
+
+int BorrowedIdentity::Borrow(const Credentials& target) {
+  if (target.user_namespace != own_.user_namespace) return EXDEV;
+  changed_ = true;
+  if (!SetIds(target.uids[1], target.gids[1], target.groups)) return EPERM;
+  if (!SetFileIds(target.uids[3], target.gids[3])) return EPERM;
+  if (!SetEffectiveCapabilities(target.effective_capabilities)) return EPERM;
+  return 0;
+}
+
+BorrowedIdentity::BorrowedIdentity(const Credentials& own, const Credentials& target) : own_(own) {
+  if (own == target) return;
+  error_ = Borrow(target);
+}
+
+BorrowedIdentity::~BorrowedIdentity() {
+  if (!changed_) return;
+  // The user first: it brings back the capabilities that the rest needs.
+  bool user = syscall(SYS_setresuid, kKeep, own_.uids[1], kKeep) == 0;
+  bool capable = SetEffectiveCapabilities(own_.effective_capabilities);
+  bool rest = SetIds(own_.uids[1], own_.gids[1], own_.groups) || own_.effective_capabilities == 0;
+  CG_CHECK(user && capable && rest && SetFileIds(own_.uids[3], own_.gids[3]));
+}
+
+}  // namespace callgate::supervise

@@ -1,0 +1,31 @@
+#pragma once
+
+#include "supervise/identity.h"
+
+namespace callgate::supervise {
+
+// While it lives, the calling thread acts on files as the target's thread would: its effective and
+// file-system ids, its groups, its effective capabilities. The real ids stay ours, so that the
+// target cannot send this thread signals. Destroyed, the thread is itself again; if that fails the
+// process ends, because a supervisor with the wrong rights must not decide.
+class BorrowedIdentity {
+ public:
+  // `own`: of the supervisor. Does nothing when both are the same.
+  BorrowedIdentity(const Credentials& own, const Credentials& target);
+  ~BorrowedIdentity();
+  BorrowedIdentity(const BorrowedIdentity&) = delete;
+  BorrowedIdentity& operator=(const BorrowedIdentity&) = delete;
+
+  // 0: it acts as the target. Else why not: EPERM where the rights for it are missing, EXDEV where
+  // the target's ids belong to another user namespace.
+  int error() const { return error_; }
+
+ private:
+  int Borrow(const Credentials& target);
+
+  const Credentials& own_;
+  bool changed_ = false;
+  int error_ = 0;
+};
+
+}  // namespace callgate::supervise

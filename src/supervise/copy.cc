@@ -1,0 +1,55 @@
+#include "supervise/copy.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <span>
+
+namespace callgate::supervise {
+namespace {
+
+constexpr std::uint64_t kPage = 4096;
+
+// What the kernel says of the supervisor's right to look is no errno of the call.
+int CallErrno(int error) { return error == EPERM ? ESRCH : error; }
+
+}  // namespace
+
+kernel::SysResult<std::string> CopyString(kernel::Kernel& kernel, pid_t tid, std::uint64_t address,
+                                          std::size_t limit) {
+  std::string text(limit, '\0');
+  std::size_t have = 0;
+  // Page by page: a string may end right before a page that cannot be read.
+  while (have < limit) {
+    std::uint64_t at = address + have;
+    std::size_t part = std::min<std::size_t>(limit - have, kPage - at % kPage);
+    auto into = std::as_writable_bytes(std::span(text)).subspan(have, part);
+    auto got = kernel.ReadMemory(tid, at, into);
+    if (!got) return std::unexpected(CallErrno(got.error()));
+    if (*got == 0) return std::unexpected(EFAULT);
+    const void* end = std::memchr(into.data(), 0, *got);
+    if (end != nullptr) {
+      text.resize(have +
+                  static_cast<std::size_t>(static_cast<const std::byte*>(end) - into.data()));
+      return text;
+    }
+    have += *got;
+    if (*got < part) return std::unexpected(EFAULT);
+  }
+  return std::unexpected(ENAMETOOLONG);
+}
+
+kernel::SysResult<std::vector<std::byte>> CopyBytes(kernel::Kernel& kernel, pid_t tid,
+                                                    std::uint64_t address, std::size_t size) {
+  std::vector<std::byte> bytes(size);
+  std::size_t have = 0;
+  while (have < size) {
+    auto got = kernel.ReadMemory(tid, address + have, std::span(bytes).subspan(have));
+    if (!got) return std::unexpected(CallErrno(got.error()));
+    if (*got == 0) return std::unexpected(EFAULT);
+    have += *got;
+  }
+  return bytes;
+}
+
+}  // namespace callgate::supervise

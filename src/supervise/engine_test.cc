@@ -1,0 +1,177 @@
+#include "supervise/engine.h"
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <string_view>
+
+#include "gtest/gtest.h"
+#include "policy/performed.h"
+#include "supervise/perform.h"
+#include "testing/fake_kernel.h"
+
+namespace callgate::supervise {
+namespace {
+
+using policy::PolicyAction;
+using policy::Verb;
+
+constexpr int kListener = 77;
+
+// A waiting openat() of this very process, so that who calls can be read.
+kernel::Notification OpenAt(std::uint64_t path, pid_t tid = gettid()) {
+  return {.id = 1,
+          .tid = tid,
+          .call = {.nr = 257,
+                   .arch = 0xc000003e,
+                   .ip = 0,
+                   .args = {static_cast<std::uint64_t>(-100), path, 0, 0, 0, 0}}};
+}
+
+void Put(testing::FakeKernel& kernel, std::uint64_t address, std::string_view text) {
+  for (std::size_t i = 0; i <= text.size(); ++i) {
+    kernel.memory[address + i] = i < text.size() ? static_cast<std::byte>(text[i]) : std::byte{};
+  }
+}
+
+// Looks at the path and then says `action`.
+DecideFunction LookThen(PolicyAction action) {
+  return [action](const abi::Call&, const policy::LookFunction& look) {
+    if (!look) return PolicyAction{Verb::kLook, 0};
+    (void)look({.kind = policy::DeepSubject::Kind::kPath, .slot = 1});
+    return action;
+  };
+}
+
+constexpr PolicyAction kAllow{Verb::kAllow, 0};
+
+bool NothingWasDone(const testing::FakeKernel& kernel) {
+  return kernel.injected.empty() && kernel.values.empty() && kernel.continued.empty();
+}
+
+TEST(Engine, AllowedFileIsOpenedAndHandedOver) {
+  testing::FakeKernel kernel;
+  Put(kernel, 0x1000, "/dev/null");
+  Outcome outcome = Engine(kernel).Handle(kListener, OpenAt(0x1000), LookThen(kAllow));
+  EXPECT_EQ(outcome.kind, Outcome::Kind::kAnswered);
+  EXPECT_EQ(kernel.injected, (std::vector<std::pair<std::uint64_t, std::uint32_t>>{{1, 0}}));
+  EXPECT_TRUE(kernel.continued.empty());
+}
+
+TEST(Engine, CloseOnExecGoesToTheCallersDescriptor) {
+  testing::FakeKernel kernel;
+  Put(kernel, 0x1000, "/dev/null");
+  kernel::Notification notification = OpenAt(0x1000);
+  notification.call.args[2] = 02000000;
+  Engine(kernel).Handle(kListener, notification, LookThen(kAllow));
+  EXPECT_EQ(kernel.injected.at(0).second, 02000000U);
+}
+
+TEST(Engine, DeniedFileIsReportedAndNotOpened) {
+  testing::FakeKernel kernel;
+  Put(kernel, 0x1000, "/dev/null");
+  Outcome outcome =
+      Engine(kernel).Handle(kListener, OpenAt(0x1000), LookThen({Verb::kErrno, EACCES}));
+  EXPECT_EQ(outcome.kind, Outcome::Kind::kRefused);
+  EXPECT_EQ(outcome.errno_value, EACCES);
+  EXPECT_TRUE(NothingWasDone(kernel));
+}
+
+TEST(Engine, UnreadablePathIsTheCallersFault) {
+  testing::FakeKernel kernel;
+  Outcome outcome = Engine(kernel).Handle(kListener, OpenAt(0x1000), LookThen(kAllow));
+  EXPECT_EQ(outcome.kind, Outcome::Kind::kAnswered);
+  EXPECT_EQ(kernel.replies, (std::vector<std::pair<std::uint64_t, int>>{{1, EFAULT}}));
+  EXPECT_TRUE(NothingWasDone(kernel));
+}
+
+TEST(Engine, CallerThatIsGoneIsForgotten) {
+  testing::FakeKernel kernel;
+  Put(kernel, 0x1000, "/dev/null");
+  kernel.gone = {1};
+  Outcome outcome = Engine(kernel).Handle(kListener, OpenAt(0x1000), LookThen(kAllow));
+  EXPECT_EQ(outcome.kind, Outcome::Kind::kAnswered);
+  EXPECT_TRUE(kernel.replies.empty());
+  EXPECT_TRUE(NothingWasDone(kernel));
+}
+
+TEST(Engine, CallerOfAnotherPidNamespaceIsRefused) {
+  testing::FakeKernel kernel;
+  Outcome outcome = Engine(kernel).Handle(kListener, OpenAt(0x1000, 0), LookThen(kAllow));
+  EXPECT_EQ(outcome.kind, Outcome::Kind::kRefused);
+  EXPECT_EQ(outcome.reason, "the caller is in a pid namespace that the supervisor cannot see");
+  EXPECT_TRUE(NothingWasDone(kernel));
+}
+
+TEST(Engine, CallerThatCannotBeReadIsRefused) {
+  testing::FakeKernel kernel;
+  Outcome outcome = Engine(kernel).Handle(kListener, OpenAt(0x1000, 0x7fffffff), LookThen(kAllow));
+  EXPECT_EQ(outcome.kind, Outcome::Kind::kRefused);
+  EXPECT_EQ(outcome.reason, "the supervisor cannot read who the caller is");
+}
+
+// The kernel leaves the call waiting when the caller's table is full.
+TEST(Engine, FullDescriptorTableBecomesTheCallsErrno) {
+  testing::FakeKernel kernel;
+  Put(kernel, 0x1000, "/dev/null");
+  kernel.add_descriptor_error = EMFILE;
+  Engine(kernel).Handle(kListener, OpenAt(0x1000), LookThen(kAllow));
+  EXPECT_EQ(kernel.replies, (std::vector<std::pair<std::uint64_t, int>>{{1, EMFILE}}));
+}
+
+TEST(Engine, SignalWhileHandingOverBecomesEintr) {
+  testing::FakeKernel kernel;
+  Put(kernel, 0x1000, "/dev/null");
+  kernel.add_descriptor_error = 512;  // ERESTARTSYS
+  Engine(kernel).Handle(kListener, OpenAt(0x1000), LookThen(kAllow));
+  EXPECT_EQ(kernel.replies, (std::vector<std::pair<std::uint64_t, int>>{{1, EINTR}}));
+}
+
+TEST(Engine, CallThatIsNotPerformedIsRefused) {
+  testing::FakeKernel kernel;
+  kernel::Notification notification = OpenAt(0x1000);
+  notification.call.nr = 59;  // execve
+  Outcome outcome = Engine(kernel).Handle(kListener, notification,
+                                          [](const abi::Call&, const policy::LookFunction& look) {
+                                            return look ? kAllow : PolicyAction{Verb::kLook, 0};
+                                          });
+  EXPECT_EQ(outcome.kind, Outcome::Kind::kRefused);
+  EXPECT_EQ(outcome.errno_value, EPERM);
+  EXPECT_TRUE(NothingWasDone(kernel));
+}
+
+TEST(Engine, ReturnGivesItsValueAndDoesNothing) {
+  testing::FakeKernel kernel;
+  auto decide = [](const abi::Call&, const policy::LookFunction&) {
+    return PolicyAction{Verb::kReturn, -3};
+  };
+  Engine(kernel).Handle(kListener, OpenAt(0x1000), decide);
+  EXPECT_EQ(kernel.values, (std::vector<std::pair<std::uint64_t, std::int64_t>>{{1, -3}}));
+}
+
+TEST(Engine, OnlyContinueUncheckedContinues) {
+  testing::FakeKernel kernel;
+  Put(kernel, 0x1000, "/dev/null");
+  Engine(kernel).Handle(kListener, OpenAt(0x1000), LookThen({Verb::kContinueUnchecked, 0}));
+  EXPECT_EQ(kernel.continued, (std::vector<std::uint64_t>{1}));
+}
+
+TEST(Engine, AllowWithoutALookWasNotForUs) {
+  testing::FakeKernel kernel;
+  auto decide = [](const abi::Call&, const policy::LookFunction&) { return kAllow; };
+  Outcome outcome = Engine(kernel).Handle(kListener, OpenAt(0x1000), decide);
+  EXPECT_EQ(outcome.kind, Outcome::Kind::kRefused);
+  EXPECT_TRUE(NothingWasDone(kernel));
+}
+
+// A performer for each call the policy language promises, and no promise without one.
+TEST(Performers, AreThoseThePolicyPromises) {
+  for (const policy::PerformedCall& call : policy::PerformedCalls()) {
+    EXPECT_NE(PerformerOf(call.name), nullptr) << call.name;
+  }
+  EXPECT_EQ(PerformerOf("execve"), nullptr);
+}
+
+}  // namespace
+}  // namespace callgate::supervise

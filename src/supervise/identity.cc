@@ -1,0 +1,99 @@
+#include "supervise/identity.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <string>
+
+#include "base/unique_fd.h"
+#include "fmt/format.h"
+
+namespace callgate::supervise {
+namespace {
+
+// Numbers of one line, separated by blanks.
+class Numbers {
+ public:
+  explicit Numbers(std::string_view line) : rest_(line) {}
+
+  template <typename Number>
+  bool Next(Number& number, int base = 10) {
+    rest_.remove_prefix(std::min(rest_.find_first_not_of(" \t"), rest_.size()));
+    auto [end, error] = std::from_chars(rest_.data(), rest_.data() + rest_.size(), number, base);
+    if (error != std::errc()) return false;
+    rest_.remove_prefix(static_cast<std::size_t>(end - rest_.data()));
+    return true;
+  }
+
+ private:
+  std::string_view rest_;
+};
+
+// What stands behind "\nLabel:". The first line is the thread's name, which the kernel escapes, so
+// no label can be forged.
+std::optional<std::string_view> LineOf(std::string_view text, std::string_view label) {
+  std::string start = fmt::format("\n{}:", label);
+  std::size_t at = text.find(start);
+  if (at == std::string_view::npos) return std::nullopt;
+  std::string_view line = text.substr(at + start.size());
+  return line.substr(0, line.find('\n'));
+}
+
+std::optional<std::uint64_t> NamespaceOf(pid_t tid, std::string_view kind) {
+  struct stat status{};
+  if (stat(fmt::format("/proc/{}/ns/{}", tid, kind).c_str(), &status) < 0) return std::nullopt;
+  return status.st_ino;
+}
+
+}  // namespace
+
+std::optional<Identity> ParseStatus(std::string_view text) {
+  Identity identity;
+  auto line = [&](std::string_view label) { return LineOf(text, label); };
+  auto tgid = line("Tgid");
+  auto umask = line("Umask");
+  auto uids = line("Uid");
+  auto gids = line("Gid");
+  auto groups = line("Groups");
+  auto capabilities = line("CapEff");
+  if (!tgid || !umask || !uids || !gids || !groups || !capabilities) return std::nullopt;
+  Numbers uid_numbers(*uids), gid_numbers(*gids), group_numbers(*groups);
+  for (std::size_t i = 0; i < 4; ++i) {
+    if (!uid_numbers.Next(identity.credentials.uids[i]) ||
+        !gid_numbers.Next(identity.credentials.gids[i])) {
+      return std::nullopt;
+    }
+  }
+  for (gid_t group = 0; group_numbers.Next(group);) identity.credentials.groups.push_back(group);
+  if (!Numbers(*tgid).Next(identity.tgid) || !Numbers(*umask).Next(identity.umask, 8) ||
+      !Numbers(*capabilities).Next(identity.credentials.effective_capabilities, 16)) {
+    return std::nullopt;
+  }
+  return identity;
+}
+
+std::optional<Identity> ReadIdentity(pid_t tid) {
+  base::UniqueFd fd(open(fmt::format("/proc/{}/status", tid).c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd.valid()) return std::nullopt;
+  // 65536 groups of ten digits are possible: read on until the end.
+  std::string text;
+  while (true) {
+    std::size_t have = text.size();
+    text.resize(have + 4096);
+    ssize_t size = read(fd.get(), text.data() + have, 4096);
+    if (size < 0) return std::nullopt;
+    text.resize(have + static_cast<std::size_t>(size));
+    if (size == 0) break;
+  }
+  std::optional<Identity> identity = ParseStatus(text);
+  auto user = NamespaceOf(tid, "user");
+  auto pid = NamespaceOf(tid, "pid");
+  if (!identity || !user || !pid) return std::nullopt;
+  identity->credentials.user_namespace = *user;
+  identity->pid_namespace = *pid;
+  return identity;
+}
+
+}  // namespace callgate::supervise

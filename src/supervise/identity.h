@@ -1,0 +1,40 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+namespace callgate::supervise {
+
+// As whom a thread acts on files. Credentials belong to threads, not to processes.
+struct Credentials {
+  // Real, effective, saved, file system.
+  std::array<uid_t, 4> uids{};
+  std::array<gid_t, 4> gids{};
+  std::vector<gid_t> groups = {};
+  std::uint64_t effective_capabilities = 0;
+  // Inode numbers of the namespaces' files: equal for the same namespace.
+  std::uint64_t user_namespace = 0;
+
+  bool operator==(const Credentials&) const = default;
+};
+
+struct Identity {
+  Credentials credentials;
+  pid_t tgid = 0;
+  mode_t umask = 0;
+  std::uint64_t pid_namespace = 0;
+};
+
+// A snapshot of a thread; its id must be held (a notification that is still pending afterwards).
+// nullopt: gone, or not ours to see.
+std::optional<Identity> ReadIdentity(pid_t tid);
+// The text of /proc/TID/status without the namespaces. nullopt: a line is missing or makes no
+// sense.
+std::optional<Identity> ParseStatus(std::string_view text);
+
+}  // namespace callgate::supervise

@@ -1,0 +1,190 @@
+#include "supervise/inputs.h"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/un.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "fmt/format.h"
+#include "supervise/copy.h"
+
+namespace callgate::supervise {
+namespace {
+
+// A structure that is larger than this has fields no policy can name.
+constexpr std::size_t kMaxStructure = 4096;  // PAGE_SIZE, as copy_struct_from_user allows
+
+template <typename Value>
+std::optional<Value> ValueAt(const std::vector<std::byte>& bytes, std::size_t offset) {
+  Value value{};
+  if (offset + sizeof value > bytes.size()) return std::nullopt;
+  std::memcpy(&value, bytes.data() + offset, sizeof value);
+  return value;
+}
+
+}  // namespace
+
+kernel::SysResult<std::string> Inputs::String(std::size_t slot, std::size_t limit) {
+  auto known = strings_.find(slot);
+  if (known != strings_.end()) return known->second;
+  auto copied = CopyString(kernel_, tid(), Register(slot), limit);
+  if (copied) strings_[slot] = *copied;
+  return copied;
+}
+
+kernel::SysResult<std::vector<std::byte>> Inputs::Bytes(std::size_t slot, std::size_t size) {
+  auto known = bytes_.find(slot);
+  if (known != bytes_.end()) return known->second;
+  auto copied = CopyBytes(kernel_, tid(), Register(slot), size);
+  if (copied) bytes_[slot] = *copied;
+  return copied;
+}
+
+kernel::SysResult<PinnedPath*> Inputs::Pin(std::size_t slot, const Places& places, Follow follow) {
+  auto text = String(slot, kMaxPath);
+  if (!text) return std::unexpected(text.error());
+  if (text->empty()) return std::unexpected(ENOENT);
+  auto pinned = ResolvePath(places, *text, follow);
+  if (!pinned) return std::unexpected(pinned.error());
+  SetPinned(slot, std::move(*pinned));
+  return Pinned(slot);
+}
+
+kernel::SysResult<int> Inputs::Descriptor(std::size_t slot) {
+  auto known = descriptors_.find(slot);
+  if (known != descriptors_.end()) return known->second.get();
+  auto pidfd = kernel_.OpenThreadPidfd(tid());
+  // Before Linux 6.9 only a process can be asked, and that has its first thread's table.
+  if (!pidfd && pidfd.error() == EINVAL) pidfd = kernel_.OpenPidfd(tid());
+  if (!pidfd) return std::unexpected(ESRCH);
+  auto fd = kernel_.TakeDescriptor(pidfd->get(), static_cast<int>(Register(slot)));
+  if (!fd) return std::unexpected(fd.error() == EPERM ? ESRCH : fd.error());
+  return descriptors_.insert_or_assign(slot, std::move(*fd)).first->second.get();
+}
+
+kernel::SysResult<void> Inputs::Write(std::size_t slot, std::span<const std::byte> bytes) {
+  auto written = kernel_.WriteMemory(tid(), Register(slot), bytes);
+  if (!written) return std::unexpected(written.error());
+  if (*written < bytes.size()) return std::unexpected(EFAULT);
+  return {};
+}
+
+PinnedPath* Inputs::Pinned(std::size_t slot) {
+  auto found = pinned_.find(slot);
+  return found == pinned_.end() ? nullptr : &found->second;
+}
+
+void Inputs::SetPinned(std::size_t slot, PinnedPath pinned) {
+  pinned_.insert_or_assign(slot, std::move(pinned));
+}
+
+policy::DeepValue Inputs::LookAtField(const policy::DeepSubject& subject) {
+  std::size_t size = subject.offset + subject.size;
+  if (subject.size_slot >= 0) {
+    // An extensible structure: the caller says how much there is, what is beyond is zero.
+    size = Register(static_cast<std::size_t>(subject.size_slot));
+    if (size > kMaxStructure) return Fail(E2BIG);
+  }
+  auto bytes = Bytes(subject.slot, size);
+  if (!bytes) return Fail(bytes.error());
+  std::uint64_t value = 0;
+  if (subject.offset < bytes->size()) {
+    std::size_t there = std::min<std::size_t>(subject.size, bytes->size() - subject.offset);
+    std::memcpy(&value, bytes->data() + subject.offset, std::min(there, sizeof value));
+  }
+  return value;
+}
+
+policy::DeepValue Inputs::LookAtAddress(const policy::DeepSubject& subject) {
+  using Kind = policy::DeepSubject::Kind;
+  auto size = static_cast<std::int32_t>(Register(static_cast<std::size_t>(subject.size_slot)));
+  if (size < 0 || static_cast<std::size_t>(size) > sizeof(sockaddr_storage)) return Fail(EINVAL);
+  auto bytes = Bytes(subject.slot, static_cast<std::size_t>(size));
+  if (!bytes) return Fail(bytes.error());
+  auto family = ValueAt<std::uint16_t>(*bytes, 0);
+  if (!family) return policy::Absent{};
+  auto port = ValueAt<std::uint16_t>(*bytes, offsetof(sockaddr_in, sin_port));
+  static_assert(offsetof(sockaddr_in, sin_port) == offsetof(sockaddr_in6, sin6_port));
+  bool is_ip = (*family == AF_INET && bytes->size() >= sizeof(sockaddr_in)) ||
+               (*family == AF_INET6 && bytes->size() >= offsetof(sockaddr_in6, sin6_scope_id));
+  switch (subject.kind) {
+    case Kind::kFamily:
+      return std::uint64_t{*family};
+    case Kind::kPort:
+      if (is_ip) return std::uint64_t{ntohs(*port)};
+      return policy::Absent{};
+    case Kind::kIp: {
+      if (!is_ip) return policy::Absent{};
+      if (*family == AF_INET) {
+        return policy::MappedIpv4(
+            *ValueAt<std::array<std::uint8_t, 4>>(*bytes, offsetof(sockaddr_in, sin_addr)));
+      }
+      return *ValueAt<policy::IpAddress>(*bytes, offsetof(sockaddr_in6, sin6_addr));
+    }
+    case Kind::kAbstract: {
+      constexpr std::size_t kName = offsetof(sockaddr_un, sun_path);
+      if (*family != AF_UNIX || bytes->size() <= kName) return policy::Absent{};
+      std::string name(reinterpret_cast<const char*>(bytes->data()) + kName, bytes->size() - kName);
+      if (name.front() != '\0') return policy::Absent{};
+      return name.substr(1);
+    }
+    case Kind::kUnixPath:
+    case Kind::kPath:
+    case Kind::kString:
+    case Kind::kField:
+    case Kind::kDescriptor:
+    case Kind::kFileType:
+      break;
+  }
+  return Fail(ESRCH);
+}
+
+policy::DeepValue Inputs::Look(const policy::DeepSubject& subject) {
+  using Kind = policy::DeepSubject::Kind;
+  switch (subject.kind) {
+    case Kind::kPath:
+    case Kind::kUnixPath:
+      if (const PinnedPath* pinned = Pinned(subject.slot)) return pinned->path;
+      if (subject.kind == Kind::kUnixPath) return policy::Absent{};
+      return Fail(ESRCH);
+    case Kind::kString: {
+      auto text = String(subject.slot, kMaxPath);
+      if (!text) return Fail(text.error());
+      return *text;
+    }
+    case Kind::kField:
+      return LookAtField(subject);
+    case Kind::kFamily:
+    case Kind::kPort:
+    case Kind::kIp:
+    case Kind::kAbstract:
+      return LookAtAddress(subject);
+    case Kind::kDescriptor:
+    case Kind::kFileType:
+      break;
+  }
+  return Fail(ESRCH);
+}
+
+kernel::SysResult<Places> PlacesOf(pid_t tid, const Identity& identity, bool same_pid_namespace,
+                                   int dirfd) {
+  constexpr int kFlags = O_PATH | O_CLOEXEC;
+  Places places;
+  places.root.Reset(open(fmt::format("/proc/{}/root", tid).c_str(), kFlags));
+  if (!places.root.valid()) return std::unexpected(errno == ENOENT ? ESRCH : errno);
+  std::string start = dirfd == AT_FDCWD ? fmt::format("/proc/{}/cwd", tid)
+                                        : fmt::format("/proc/{}/fd/{}", tid, dirfd);
+  if (dirfd != AT_FDCWD && dirfd < 0) return std::unexpected(EBADF);
+  places.start.Reset(open(start.c_str(), kFlags));
+  if (!places.start.valid()) return std::unexpected(errno == ENOENT ? EBADF : errno);
+  if (same_pid_namespace) {
+    places.tgid = identity.tgid;
+    places.tid = tid;
+  }
+  return places;
+}
+
+}  // namespace callgate::supervise

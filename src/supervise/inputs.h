@@ -1,0 +1,68 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "kernel/kernel.h"
+#include "policy/deep.h"
+#include "supervise/identity.h"
+#include "supervise/resolve.h"
+
+namespace callgate::supervise {
+
+// Everything behind the registers of one waiting call that is looked at, copied or pinned once: a
+// second question about the same thing gets the same answer, and the call is performed with it.
+class Inputs {
+ public:
+  Inputs(kernel::Kernel& kernel, const kernel::Notification& notification)
+      : kernel_(kernel), notification_(notification) {}
+
+  const abi::Call& call() const { return notification_.call; }
+  pid_t tid() const { return notification_.tid; }
+  std::uint64_t Register(std::size_t slot) const { return call().args[slot]; }
+
+  kernel::SysResult<std::string> String(std::size_t slot, std::size_t limit);
+  kernel::SysResult<std::vector<std::byte>> Bytes(std::size_t slot, std::size_t size);
+
+  // Our duplicate of the caller's descriptor; made once.
+  kernel::SysResult<int> Descriptor(std::size_t slot);
+
+  // A path that is to be acted on: slot of the pointer → where it led.
+  kernel::SysResult<PinnedPath*> Pin(std::size_t slot, const Places& places, Follow follow);
+  // Gives the target a result. EFAULT: all of it could not be written.
+  kernel::SysResult<void> Write(std::size_t slot, std::span<const std::byte> bytes);
+  PinnedPath* Pinned(std::size_t slot);
+  void SetPinned(std::size_t slot, PinnedPath pinned);
+
+  // For the policy. A subject that cannot be read gives Absent and sets `error`, after which the
+  // call must not be allowed whatever the policy says.
+  policy::DeepValue Look(const policy::DeepSubject& subject);
+  int error() const { return error_; }
+
+ private:
+  policy::DeepValue LookAtField(const policy::DeepSubject& subject);
+  policy::DeepValue LookAtAddress(const policy::DeepSubject& subject);
+  policy::DeepValue Fail(int error) {
+    if (error_ == 0) error_ = error;
+    return policy::Absent{};
+  }
+
+  kernel::Kernel& kernel_;
+  const kernel::Notification& notification_;
+  std::map<std::size_t, std::string> strings_;
+  std::map<std::size_t, std::vector<std::byte>> bytes_;
+  std::map<std::size_t, base::UniqueFd> descriptors_;
+  std::map<std::size_t, PinnedPath> pinned_;
+  int error_ = 0;
+};
+
+// The directories that the thread's paths start at. `dirfd`: the register with it, as the kernel
+// reads it; AT_FDCWD for calls without one. EBADF: no such descriptor.
+kernel::SysResult<Places> PlacesOf(pid_t tid, const Identity& identity, bool same_pid_namespace,
+                                   int dirfd);
+
+}  // namespace callgate::supervise
