@@ -1,6 +1,8 @@
 #include "callgate/launch.h"
 
 #include <algorithm>
+#include <cerrno>
+#include <memory>
 #include <optional>
 #include <utility>
 
@@ -11,6 +13,8 @@
 #include "kernel/kernel.h"
 #include "launch/launch.h"
 #include "policy/lower.h"
+#include "policy/plan.h"
+#include "supervise/engine.h"
 
 // The layers of a launch become one filter: their graphs are combined by the kernel's own
 // precedence, so that a later layer need not be allowed by an earlier one to be installed, and the
@@ -57,21 +61,29 @@ base::Result<bpf::Program> CompileLayers(const std::vector<Policy>& layers,
   return CompileValidated(all);
 }
 
-// By the layer that wins: the strictest action, the newest layer's on a tie.
-launch::Explanation Explain(const std::vector<Policy>& layers, const abi::Call& call) {
-  const Policy::Impl* winner = nullptr;
+struct LayerVerdict {
+  const Policy::Impl* layer = nullptr;
   policy::Verdict verdict;
+};
+
+// By the layer that wins: the strictest action, the newest layer's on a tie.
+LayerVerdict JudgeLayers(const std::vector<Policy>& layers, const abi::Call& call,
+                         const policy::LookFunction& look) {
+  LayerVerdict winner;
   for (const Policy& layer : layers) {
-    policy::Verdict own = policy::Judge(layer.impl().typed, call);
-    if (winner == nullptr ||
-        !policy::KernelAction(verdict.action).Outranks(policy::KernelAction(own.action))) {
-      winner = &layer.impl();
-      verdict = own;
+    policy::Verdict own = policy::Judge(layer.impl().typed, call, look);
+    // As two lists of one rule, with the newer one first.
+    if (winner.layer == nullptr || !policy::LaterWins(own.action, winner.verdict.action)) {
+      winner = {&layer.impl(), own};
     }
   }
-  Verdict described = Describe(*winner, verdict, call);
+  return winner;
+}
+
+launch::Explanation Explain(const LayerVerdict& winner, const abi::Call& call) {
+  Verdict described = Describe(*winner.layer, winner.verdict, call);
   launch::Explanation explanation;
-  explanation.verdict = policy::KernelAction(verdict.action);
+  explanation.verdict = policy::KernelAction(winner.verdict.action);
   explanation.place = described.place;
   explanation.rule = described.rule;
   explanation.reason = described.reason;
@@ -80,14 +92,51 @@ launch::Explanation Explain(const std::vector<Policy>& layers, const abi::Call& 
   return explanation;
 }
 
+// Decides and performs what registers do not decide.
+launch::AnswerFunction AnswerBy(const std::vector<Policy>& layers) {
+  auto engine = std::make_shared<supervise::Engine>(kernel::RealKernel());
+  return [engine, layers](
+             int listener,
+             const kernel::Notification& notification) -> std::optional<launch::Explanation> {
+    LayerVerdict winner;
+    auto decide = [&](const abi::Call& call, const policy::LookFunction& look) {
+      winner = JudgeLayers(layers, call, look);
+      return winner.verdict.action;
+    };
+    using Kind = supervise::Outcome::Kind;
+    supervise::Outcome outcome = engine->Handle(listener, notification, decide);
+    if (outcome.kind == Kind::kAnswered) return std::nullopt;
+    launch::Explanation why = Explain(winner, notification.call);
+    why.verdict =
+        outcome.kind == Kind::kKilled
+            ? abi::kKillProcess
+            : abi::Action{abi::ActionKind::kErrno, static_cast<std::uint16_t>(outcome.errno_value)};
+    if (!outcome.reason.empty()) why.reason = std::move(outcome.reason);
+    return why;
+  };
+}
+
+// What performing needs of the kernel.
+std::optional<LaunchError> CheckForPerforming() {
+  constexpr std::uint32_t kNeeded =
+      SECCOMP_FILTER_FLAG_NEW_LISTENER | kernel::kFlagWaitKillableRecv;
+  if (kernel::RealKernel().QueryFilterFlags(kNeeded) == EFAULT) return std::nullopt;
+  return LaunchError{125,
+                     "cannot perform calls for the program: this kernel lets a signal take a call "
+                     "away in the middle (needs Linux 5.19); use a policy that tests registers "
+                     "only"};
+}
+
 std::expected<launch::LaunchPlan, LaunchError> MakePlan(const LaunchOptions& options) {
   auto fail = [](std::string message) {
     return std::unexpected(LaunchError{125, std::move(message)});
   };
   if (options.layers.empty()) return fail("cannot launch without a policy");
   bool explain_deaths = false;
+  const Policy::Impl* supervised = nullptr;
   for (const Policy& layer : options.layers) {
     const Policy::Impl& impl = layer.impl();
+    if (policy::NeedsSupervisor(impl.typed)) supervised = &impl;
     std::optional<std::string> notify;
     VisitActions(impl.typed, [&](policy::PolicyAction action, base::Span span) {
       explain_deaths = explain_deaths || KillsOrTraps(action);
@@ -99,6 +148,14 @@ std::expected<launch::LaunchPlan, LaunchError> MakePlan(const LaunchOptions& opt
           "compiled filter with a program that answers",
           *notify));
     }
+  }
+
+  if (supervised != nullptr) {
+    if (!options.supervisor) {
+      return fail(fmt::format("{}: --no-supervisor leaves nobody to decide what registers do not",
+                              supervised->name));
+    }
+    if (auto refusal = CheckForPerforming()) return std::unexpected(*refusal);
   }
 
   launch::LaunchPlan plan;
@@ -113,9 +170,11 @@ std::expected<launch::LaunchPlan, LaunchError> MakePlan(const LaunchOptions& opt
   plan.stack.listening = 0;
   launch::Supervision supervision;
   supervision.explain = [layers = options.layers](const abi::Call& call) {
-    return Explain(layers, call);
+    return Explain(JudgeLayers(layers, call, nullptr), call);
   };
-  supervision.explain_deaths = explain_deaths;
+  if (supervised != nullptr) supervision.answer = AnswerBy(options.layers);
+  // Where Yama restricts tracing, memory can be read of traced processes only.
+  supervision.explain_deaths = explain_deaths || supervised != nullptr;
   supervision.format = options.format == ReportFormat::kJson ? launch::ReportFormat::kJson
                                                              : launch::ReportFormat::kText;
   supervision.status_fd = options.status_fd;

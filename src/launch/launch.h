@@ -33,10 +33,17 @@ struct Explanation {
 // the fork, so that what it initialises on first use is there.
 using ExplainFunction = std::function<Explanation(const abi::Call&)>;
 
+// Answers a notified call in place of `explain`: decides it by more than registers, and performs it
+// if it is allowed. nullopt: it is answered, or will be by a thread. Else what to report and what
+// to do: an errno to give, or kill. Called in the supervisor, by one thread.
+using AnswerFunction =
+    std::function<std::optional<Explanation>(int listener, const kernel::Notification&)>;
+
 enum class ReportFormat : std::uint8_t { kText, kJson };
 
 struct Supervision {
   ExplainFunction explain;
+  AnswerFunction answer = nullptr;  // empty: registers decide everything
   // Trace children too, so that deaths and SIGSYS traps by the filter are explained for all. Set it
   // when the policy kills or traps; where it only refuses with an errno, children stay free to be
   // traced by others, and forks cost nothing extra. (The first process and its threads are traced

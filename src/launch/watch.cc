@@ -10,7 +10,8 @@
 // leader's id.
 //
 // Errno verdicts come as notifications. The true verdict is the policy's: `explain` gives it, the
-// call gets exactly that errno. A call that the policy does not refuse with an errno should not
+// call gets exactly that errno. Where the policy looks behind registers, `answer` decides and
+// performs. A call that the policy does not refuse with an errno should not
 // have come; it is refused, with EPERM: fail closed.
 //
 // Should this process die, EXITKILL takes the traced ones with it and the kernel answers ENOSYS to
@@ -62,6 +63,8 @@ class Watcher {
   void HandleProgramEnd(int status);
   void HandleSocket();
   void HandleNotification();
+  void Refuse(const kernel::Notification& notification, const Explanation& why);
+  void KillCaller(const kernel::Notification& notification);
   void ReleaseProgram();
   void GiveUp(std::string_view operation, int errno_value);
   // The call that a stopped thread is in.
@@ -236,16 +239,40 @@ void Watcher::HandleNotification() {
     if (notification.error() == ENOENT || notification.error() == EINTR) return;
     return GiveUp("receive a notification", notification.error());
   }
-  Explanation why = plan_.supervision->explain(notification->call);
+  Explanation why;
+  if (plan_.supervision->answer) {
+    auto refused = plan_.supervision->answer(listener_.get(), *notification);
+    if (!refused) return;
+    why = std::move(*refused);
+  } else {
+    why = plan_.supervision->explain(notification->call);
+  }
+  auto still_waits = [&] { return kernel_.IsPending(listener_.get(), notification->id); };
+  if (why.verdict.kind == abi::ActionKind::kKillProcess && plan_.supervision->answer) {
+    reporter_.Denied(notification->call, notification->tid, why, kernel_, still_waits);
+    KillCaller(*notification);
+    why.verdict = abi::Action{abi::ActionKind::kErrno, EPERM};  // it dies before it sees that
+    return Refuse(*notification, why);
+  }
   if (why.verdict.kind != abi::ActionKind::kErrno) {
     why.reason = "the filter asked about it, the policy says " + abi::ToString(why.verdict) +
                  ": refused to be safe";
     why.verdict = abi::Action{abi::ActionKind::kErrno, EPERM};
   }
   why.verdict.data = std::min(why.verdict.data, kMaxErrno);
-  reporter_.Denied(notification->call, notification->tid, why, kernel_,
-                   [&] { return kernel_.IsPending(listener_.get(), notification->id); });
-  auto replied = kernel_.ReplyErrno(listener_.get(), notification->id, why.verdict.data);
+  reporter_.Denied(notification->call, notification->tid, why, kernel_, still_waits);
+  Refuse(*notification, why);
+}
+
+// A kill that was decided here. Only SIGKILL cannot be caught; it goes to the whole process.
+void Watcher::KillCaller(const kernel::Notification& notification) {
+  pid_t process = IdentifyThread(notification.tid).pid;
+  if (process <= 0 || !kernel_.IsPending(listener_.get(), notification.id)) return;
+  (void)kernel_.SendSignal(process, notification.tid, SIGKILL);
+}
+
+void Watcher::Refuse(const kernel::Notification& notification, const Explanation& why) {
+  auto replied = kernel_.ReplyErrno(listener_.get(), notification.id, why.verdict.data);
   // ENOENT: killed, or a signal took the call away; EINPROGRESS: answered already. Nothing is owed.
   if (replied || replied.error() == ENOENT || replied.error() == EINPROGRESS) return;
   GiveUp("answer a notification", replied.error());

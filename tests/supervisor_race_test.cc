@@ -1,0 +1,93 @@
+// An attacker changes what a path means while the supervisor decides about it. It must never reach
+// the file it is denied; and to show that the attack is one, the same attacker must reach it under
+// a policy that goes on unchecked.
+//
+// CALLGATE_RACE_ATTEMPTS sets the attempts of each kind.
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "fmt/format.h"
+#include "gtest/gtest.h"
+
+namespace callgate {
+namespace {
+
+const std::string kProgram = CALLGATE_BINARY_DIR "/bin/callgate";
+const std::string kAttacker = CALLGATE_BINARY_DIR "/tests/race_attacker";
+
+struct Reached {
+  long allowed = -1, denied = -1, refused = -1;
+};
+
+struct Kind {
+  const char* name;
+};
+
+class Race : public testing::TestWithParam<Kind> {
+ protected:
+  Race() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "race.XXXXXX").string();
+    directory_ = mkdtemp(pattern.data());
+    for (const char* name : {"/a", "/b"}) {
+      mkdir((directory_ + name).c_str(), 0755);
+      std::ofstream(directory_ + name + "/x") << name;
+    }
+  }
+  ~Race() override { std::filesystem::remove_all(directory_); }
+
+  Reached Attack(const std::string& verdict, long attempts, const char* until) {
+    std::string policy = directory_ + "/policy.cg";
+    std::ofstream(policy) << fmt::format(
+        "default: allow\n"
+        "io_uring_setup, landlock_restrict_self: else -> errno(ENOSYS)\n"
+        "openat: path in {{\"{0}/a/x\", \"{0}/a/new\"}}{1}; else -> "
+        "errno(EACCES)\n"
+        "openat2: path == \"{0}/a/x\" && how.flags == O_RDONLY{1}; else -> errno(EACCES)\n",
+        directory_, verdict);
+    std::string command =
+        fmt::format("{} run {} -- {} {} {} {} {} 2>{}/errors", kProgram, policy, kAttacker,
+                    GetParam().name, attempts, until, directory_, directory_);
+    FILE* output = popen(command.c_str(), "r");
+    Reached reached;
+    EXPECT_EQ(std::fscanf(output, "reached allowed %ld, denied %ld; refused %ld", &reached.allowed,
+                          &reached.denied, &reached.refused),
+              3);
+    int status = pclose(output);
+    EXPECT_EQ(WEXITSTATUS(status), 0) << command;
+    return reached;
+  }
+
+  std::string directory_;
+};
+
+TEST_P(Race, NeverReachesWhatIsDenied) {
+  const char* scale = std::getenv("CALLGATE_RACE_ATTEMPTS");
+  long attempts = scale != nullptr ? std::atol(scale) : 2000;
+  Reached reached = Attack("", attempts, "all");
+  EXPECT_EQ(reached.denied, 0);
+  EXPECT_GT(reached.allowed, 0);
+  EXPECT_EQ(reached.allowed + reached.refused, attempts);
+}
+
+TEST_P(Race, IsWonAgainstContinueUnchecked) {
+  Reached reached = Attack(" -> continue_unchecked", 400'000, "until-success");
+  EXPECT_EQ(reached.denied, 1);
+}
+
+INSTANTIATE_TEST_SUITE_P(Attacks, Race,
+                         testing::Values(Kind{"flip"}, Kind{"shared_page"}, Kind{"symlink"},
+                                         Kind{"dup2"}, Kind{"chdir"}, Kind{"munmap"}, Kind{"memfd"},
+                                         Kind{"plant"}, Kind{"how"}),
+                         [](const auto& test) { return test.param.name; });
+
+}  // namespace
+}  // namespace callgate

@@ -1,0 +1,321 @@
+#!/usr/bin/env python3
+"""What a program under a policy with path rules meets: waiting calls, signals, deaths, full tables. Each case runs a Python
+program in a fresh directory under `callgate run` and looks at what it prints and what is left.
+
+usage: supervisor_test.py CALLGATE
+"""
+
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+import unittest
+
+CALLGATE = os.path.abspath(sys.argv.pop(1))
+PYTHON = "/usr/bin/python3"
+SYSTEM = '"/usr", "/etc", "/lib", "/lib64", "/proc", "/dev", "/sys"'
+POLICY = """default: allow
+io_uring_setup, landlock_restrict_self: else -> errno(ENOSYS)
+openat: path under {%s} || path == "/" || path ~ "pipe:*" || path under "DIR/ok"; else -> errno(EACCES)
+""" % SYSTEM
+
+
+class Supervised(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.at = pathlib.Path(self.folder.name)
+        (self.at / "ok").mkdir()
+        (self.at / "no").mkdir()
+        (self.at / "no" / "secret").write_text("secret\n")
+
+    def start(self, program, extra="", policy=POLICY):
+        path = self.at / "p.cg"
+        path.write_text(policy.replace("DIR", str(self.at)) + extra.replace("DIR", str(self.at)))
+        command = [CALLGATE, "run", str(path), "--", PYTHON, "-I", "-c", textwrap.dedent(program)]
+        return subprocess.Popen(command, cwd=self.at / "ok", stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def finish(self, started, timeout=30):
+        try:
+            out, err = started.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            started.kill()
+            self.fail(f"hangs; printed {started.communicate()}")
+        return out, err
+
+    def run_program(self, program, **more):
+        started = self.start(program, **more)
+        out, err = self.finish(started)
+        return started.returncode, out, err
+
+    def supervisor_of(self, pid):
+        for _ in range(500):
+            found = re.search(r"TracerPid:\t(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text())
+            if int(found[1]) and (self.at / "ok" / "ready").exists():
+                return int(found[1])
+            time.sleep(0.01)
+        self.fail("nobody supervises")
+
+    def test_denied_file_is_reported_and_not_opened(self):
+        status, out, err = self.run_program("""
+            try: print(open("../no/secret").read())
+            except OSError as error: print(error.strerror)""")
+        self.assertEqual((status, out), (0, "Permission denied\n"))
+        self.assertRegex(err, r'callgate: denied  openat\(dfd=AT_FDCWD, filename="\.\./no/secret".*→ EACCES')
+        self.assertIn("p.cg:3  else -> errno(EACCES)", err)
+
+    def test_existence_is_not_told(self):
+        """A missing file and a denied one look the same where both are denied."""
+        _, out, _ = self.run_program("""
+            for name in "../no/secret", "../no/missing", "../no/none/missing", "../no/secret/x":
+                try: open(name)
+                except OSError as error: print(error.errno, end=" ")""")
+        self.assertEqual(out, "13 13 13 13 ")
+
+    def test_fifo_waits_for_its_writer_and_other_threads_go_on(self):
+        _, out, _ = self.run_program("""
+            import os, threading
+            os.mkfifo("fifo")
+            def read(): print(open("fifo").read())
+            thread = threading.Thread(target=read)
+            thread.start()
+            for i in range(50): open("/etc/passwd").close()
+            open("fifo", "w").write("through")
+            thread.join()""")
+        self.assertEqual(out, "through\n")
+
+    def test_waiting_open_returns_eintr_to_a_handler(self):
+        _, out, _ = self.run_program("""
+            import os, signal, ctypes
+            os.mkfifo("fifo")
+            class Rang(Exception): pass
+            def ring(*_): raise Rang
+            signal.signal(signal.SIGALRM, ring)
+            signal.setitimer(signal.ITIMER_REAL, 0.2)
+            try: open("fifo")
+            except Rang: print("interrupted")""")
+        self.assertEqual(out, "interrupted\n")
+
+    def test_waiting_open_starts_again_after_sa_restart(self):
+        _, out, _ = self.run_program("""
+            import os, signal, threading
+            os.mkfifo("fifo")
+            rings = []
+            signal.signal(signal.SIGALRM, lambda *_: rings.append(1))
+            signal.siginterrupt(signal.SIGALRM, False)
+            signal.setitimer(signal.ITIMER_REAL, 0.1, 0.1)
+            if os.fork() == 0:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                import time; time.sleep(0.7)
+                os.write(os.open("fifo", os.O_WRONLY), b"late")
+                os._exit(0)
+            fd = os.open("fifo", os.O_RDONLY)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            print(os.read(fd, 9), len(rings) > 0)""")
+        self.assertEqual(out, "b'late' True\n")
+
+    def test_fast_timer_disturbs_nothing(self):
+        """Trap 10: a signal every 2 ms while files are opened and made."""
+        _, out, _ = self.run_program("""
+            import os, signal
+            rings = []
+            signal.signal(signal.SIGALRM, lambda *_: rings.append(1))
+            signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)
+            for i in range(2000):
+                fd = os.open("file%d" % (i % 10), os.O_CREAT | os.O_WRONLY)
+                os.close(fd)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            print(len(rings) > 10, sorted(os.listdir("."))[:2], len(os.listdir("/proc/self/fd")) < 8)""")
+        self.assertEqual(out, "True ['file0', 'file1'] True\n")
+
+    def test_killed_while_waiting_leaves_nothing_behind(self):
+        started = self.start("""
+            import os
+            os.mkfifo("fifo"); open("ready", "w")
+            open("fifo")""")
+        supervisor = self.supervisor_of(started.pid)
+        time.sleep(0.2)
+        started.kill()
+        self.finish(started)
+        self.assertEqual(started.returncode, -signal.SIGKILL)
+        for _ in range(500):
+            if not pathlib.Path(f"/proc/{supervisor}").exists():
+                return
+            time.sleep(0.01)
+        self.fail("the supervisor stays")
+
+    def test_killed_supervisor_takes_the_program_along(self):
+        started = self.start("""
+            import time
+            open("ready", "w"); time.sleep(60)""")
+        os.kill(self.supervisor_of(started.pid), signal.SIGKILL)
+        self.finish(started)
+        self.assertEqual(started.returncode, -signal.SIGKILL)
+
+    def test_stopped_supervisor_allows_nothing(self):
+        started = self.start("""
+            import os, time
+            open("ready", "w")
+            while not os.access("go", os.F_OK): time.sleep(0.01)
+            try: print(open("../no/secret").read())
+            except OSError as error: print(error.strerror)""")
+        supervisor = self.supervisor_of(started.pid)
+        os.kill(supervisor, signal.SIGSTOP)
+        (self.at / "ok" / "go").touch()
+        time.sleep(0.3)
+        self.assertIsNone(started.poll())
+        os.kill(supervisor, signal.SIGCONT)
+        out, _ = self.finish(started)
+        self.assertEqual(out, "Permission denied\n")
+
+    def test_full_descriptor_table_is_emfile(self):
+        _, out, _ = self.run_program("""
+            import os, resource
+            resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+            fds = []
+            try:
+                while True: fds.append(os.open("/etc/passwd", os.O_RDONLY))
+            except OSError as error: print(error.errno, len(fds) > 50)
+            os.close(fds.pop())
+            os.close(os.open("/etc/passwd", os.O_RDONLY)); print("again")""")
+        self.assertEqual(out, "24 True\nagain\n")
+
+    def test_many_opens_leak_no_descriptor(self):
+        started = self.start("""
+            import os, time
+            for i in range(3000):
+                os.close(os.open("/etc/passwd", os.O_RDONLY))
+                try: os.open("../no/secret", os.O_RDONLY)
+                except OSError: pass
+            open("ready", "w"); time.sleep(60)""")
+        supervisor = self.supervisor_of(started.pid)
+        self.assertLess(len(os.listdir(f"/proc/{supervisor}/fd")), 12)
+        started.kill()
+        self.finish(started)
+
+    def test_umask_and_set_id_bits_are_the_programs(self):
+        _, out, _ = self.run_program("""
+            import os, threading
+            os.umask(0o077)
+            os.close(os.open("a", os.O_CREAT | os.O_WRONLY, 0o666))
+            os.umask(0o002)
+            os.close(os.open("b", os.O_CREAT | os.O_WRONLY, 0o2666))
+            print(oct(os.stat("a").st_mode), oct(os.stat("b").st_mode))""")
+        self.assertEqual(out, "0o100600 0o102664\n")
+
+    def test_proc_self_is_the_program(self):
+        _, out, _ = self.run_program("""
+            import os
+            print(open("/proc/self/comm").read().strip(), os.readlink("/proc/self") == str(os.getpid()),
+                  open("/proc/self/stat").read().split()[0] == str(os.getpid()),
+                  open("/dev/fd/1", "w").fileno() > 2)""")
+        self.assertEqual(out, "python3 True True True\n")
+
+    def test_other_processes_memory_is_not_lent(self):
+        """The supervisor could open it, being the tracer; the program asks through it."""
+        _, out, _ = self.run_program("""
+            import os, time
+            child = os.fork()
+            if child == 0: time.sleep(60)
+            for name in "mem", "environ", "maps", "stat":
+                try: os.close(os.open(f"/proc/{child}/{name}", os.O_RDONLY)); print(name, end=" ")
+                except OSError as error: print(error.errno, end=" ")
+            os.kill(child, 9)""")
+        self.assertEqual(out, "13 13 13 stat ")
+
+    def test_threads_share_no_answer(self):
+        _, out, _ = self.run_program("""
+            import os, threading
+            for i in range(8): open(f"f{i}", "w").write(str(i))
+            wrong = []
+            def read(i):
+                for _ in range(200):
+                    if open(f"f{i}").read() != str(i): wrong.append(i)
+            threads = [threading.Thread(target=read, args=(i,)) for i in range(8)]
+            for t in threads: t.start()
+            for t in threads: t.join()
+            print(wrong)""")
+        self.assertEqual(out, "[]\n")
+
+    def test_working_directory_belongs_to_the_thread(self):
+        """Trap 9: a thread that has unshared its directory and its descriptors."""
+        _, out, _ = self.run_program("""
+            import ctypes, os, threading
+            libc = ctypes.CDLL(None, use_errno=True)
+            os.mkdir("d"); open("d/x", "w").write("theirs"); open("x", "w").write("mine")
+            def other():
+                libc.unshare(0x200 | 0x400)  # CLONE_FS | CLONE_FILES
+                os.chdir("d")
+                fd = os.open("x", os.O_RDONLY)
+                print(os.read(fd, 9))
+            t = threading.Thread(target=other); t.start(); t.join()
+            print(open("x").read())""")
+        self.assertEqual(out, "b'theirs'\nmine\n")
+
+    def test_return_does_nothing(self):
+        _, out, _ = self.run_program("""
+            import os
+            print(os.rmdir("/none"))""", extra="rmdir: else -> return(0)\n")
+        self.assertEqual(out, "None\n")
+
+    def test_kill_after_a_look(self):
+        policy = POLICY.replace('else -> errno(EACCES)', 'path under "DIR/no" -> kill; else -> errno(EACCES)')
+        status, out, err = self.run_program("""
+            open("../no/secret"); print("alive")""", policy=policy)
+        self.assertEqual((status, out), (-signal.SIGKILL, ""))
+        self.assertIn("callgate: denied  openat", err)
+
+    def test_no_supervisor_is_refused(self):
+        path = self.at / "p.cg"
+        path.write_text(POLICY.replace("DIR", str(self.at)))
+        done = subprocess.run([CALLGATE, "run", "--no-supervisor", "p.cg", "--", "true"], cwd=self.at,
+                              capture_output=True, text=True)
+        self.assertEqual((done.returncode, done.stderr), (
+            125, "callgate: p.cg: --no-supervisor leaves nobody to decide what registers do not\n"))
+
+    def test_devices_are_made_for_a_program_in_a_user_namespace(self):
+        """mknod filtered by device number, performed for a target that may not do it itself."""
+        if os.getuid() != 0:
+            return
+        policy = POLICY + """mknodat, mknod: mode & 0o170000 == 0o20000 && dev in {dev(1,3), dev(1,5)} && path under "DIR/ok" -> as_supervisor
+"""
+        policy = policy.replace("default: allow", "default: allow\nprctl: else -> allow")
+        path = self.at / "p.cg"
+        path.write_text((policy + "umount2: else -> errno(EPERM)\n").replace("DIR", str(self.at)).replace(
+            "openat:", "openat: 1 -> continue_unchecked;"))
+        os.chmod(self.at, 0o755)
+        os.chmod(self.at / "ok", 0o777)
+        done = subprocess.run(
+            ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "true"], check=True)
+        done = subprocess.run(
+            [CALLGATE, "run", str(path), "--", "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "unshare", "-Ur", "sh", "-c",
+             "mknod null c 1 3; mknod mem c 1 1; mknod ../no/null c 1 3; ls -ln"],
+            cwd=self.at / "ok", capture_output=True, text=True, timeout=30)
+        null = (self.at / "ok" / "null").stat()
+        self.assertEqual((null.st_mode, null.st_rdev, null.st_uid, null.st_gid),
+                         (0o20644, os.makedev(1, 3), 65534, 65534), done.stderr)
+        self.assertFalse((self.at / "ok" / "mem").exists())
+        self.assertFalse((self.at / "no" / "null").exists())
+
+    def test_chrooted_program_has_its_own_root(self):
+        if os.getuid() != 0:
+            return
+        (self.at / "ok" / "jail" / "DIR").mkdir(parents=True)
+        _, out, _ = self.run_program("""
+            import os
+            os.chroot("jail"); os.chdir("/")
+            open("in", "w").write("in the jail")
+            for name in "/in", "../../in", "/usr/x", "/no":
+                try: print(open(name, "r" if "in" in name else "w").name, end=" ")
+                except OSError as error: print(error.errno, end=" ")""",
+            policy=POLICY.replace('path under "DIR/ok"', 'path under "DIR/ok" || path == "/in"'))
+        self.assertEqual(out, "/in ../../in 2 13 ")
+
+
+if __name__ == "__main__":
+    unittest.main()
