@@ -45,8 +45,8 @@ void Remove(const std::string& path) {
     while (dirent* entry = readdir(directory)) {
       std::string name = entry->d_name;
       if (name == "." || name == "..") continue;
-      chmod((path + "/" + name).c_str(), 0700);
       if (entry->d_type == DT_DIR) {
+        chmod((path + "/" + name).c_str(), 0700);  // not of a link: it would follow it
         Remove(path + "/" + name);
       } else {
         unlink((path + "/" + name).c_str());

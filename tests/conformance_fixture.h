@@ -1,5 +1,12 @@
 #pragma once
 
+#include <fcntl.h>
+#include <sys/types.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -32,5 +39,52 @@ void MakeFixture();
 // Prints a result, and everything that is in the directory if that changed. O_NOFOLLOW is not shown
 // among the flags of a descriptor: a file that was pinned is opened through a link of /proc.
 void Tell(const std::string& shown, long result, int error, bool is_descriptor);
+
+struct DirFd {
+  int fd;
+  const char* shown;
+};
+inline std::vector<DirFd> DirFds() {
+  return {{AT_FDCWD, "CWD"}, {directory_fd, "d"}, {file_fd, "f"}, {999, "none"}};
+}
+
+template <typename Call>
+void Try(const std::string& shown, Call call, bool is_descriptor = false) {
+  MakeFixture();
+  errno = 0;
+  long result = call();
+  Tell(shown, result, errno, is_descriptor);
+}
+
+// One path, perhaps a directory for it, and arguments behind.
+using OnePath = std::function<long(int dirfd, const char* path, long variant)>;
+inline void ProbeOnePath(const std::string& call, const std::vector<long>& variants, bool has_dirfd,
+                         const OnePath& make) {
+  for (long variant : variants) {
+    for (const Path& path : Paths()) {
+      for (const DirFd& at : DirFds()) {
+        if (!has_dirfd && at.fd != AT_FDCWD) continue;
+        Try(call + "(" + at.shown + " " + path.Show() + ", " + std::to_string(variant) + ")",
+            [&] { return make(at.fd == AT_FDCWD ? AT_FDCWD : at.fd, path.get(), variant); });
+      }
+    }
+  }
+}
+
+// The result and what was written.
+inline long ReadOut(const std::function<long(char*, std::size_t)>& call, std::size_t size) {
+  char buffer[512];
+  std::memset(buffer, 'z', sizeof buffer);
+  long result = call(buffer, size);
+  std::size_t sum = 0;
+  for (char c : buffer) sum = sum * 31 + static_cast<unsigned char>(c);
+  int error = errno;
+  std::printf("sum %zu ", sum);
+  errno = error;
+  return result;
+}
+
+// conformance_telling.cc: access, stat, readlink and their siblings.
+void ProbeTelling(const std::string& call);
 
 }  // namespace callgate::conformance

@@ -34,22 +34,6 @@ namespace {
 
 constexpr long kFchmodat2 = 452;  // Linux 6.6, younger than the headers
 
-struct DirFd {
-  int fd;
-  const char* shown;
-};
-std::vector<DirFd> DirFds() {
-  return {{AT_FDCWD, "CWD"}, {directory_fd, "d"}, {file_fd, "f"}, {999, "none"}};
-}
-
-template <typename Call>
-void Try(const std::string& shown, Call call, bool is_descriptor = false) {
-  MakeFixture();
-  errno = 0;
-  long result = call();
-  Tell(shown, result, errno, is_descriptor);
-}
-
 struct NamedFlags {
   std::uint64_t value;
   const char* shown;
@@ -134,28 +118,12 @@ void ProbeOpenHow() {
   Try("openat2(bad how)", [&] { return syscall(SYS_openat2, AT_FDCWD, "f", kBadPointer, 24); });
 }
 
-// One path, perhaps a directory for it, and arguments behind.
-using OnePath = std::function<long(int dirfd, const char* path, long variant)>;
-void ProbeOnePath(const std::string& call, const std::vector<long>& variants, bool has_dirfd,
-                  const OnePath& make) {
-  for (long variant : variants) {
-    for (const Path& path : Paths()) {
-      for (const DirFd& at : DirFds()) {
-        if (!has_dirfd && at.fd != AT_FDCWD) continue;
-        Try(call + "(" + at.shown + " " + path.Show() + ", " + std::to_string(variant) + ")",
-            [&] { return make(at.fd == AT_FDCWD ? AT_FDCWD : at.fd, path.get(), variant); });
-      }
-    }
-  }
-}
-
 using TwoPaths = std::function<long(const char* from, const char* to, long variant)>;
 void ProbeTwoPaths(const std::string& call, const std::vector<long>& variants,
                    const TwoPaths& make) {
   std::vector<Path> some;
-  for (const char* text :
-       {"f",    "d", "d/", "none", "ld",   "ld/",   "lf",  "dang", "d/g", ".",
-        "d/..", "/", "",   "new",  "new/", "d/new", "f/x", "loop", "up",  "sticky/new"}) {
+  for (const char* text : {"f", "d", "d/", "none", "ld", "ld/", "lf", "dang", "d/g", ".", "d/..",
+                           "", "new", "new/", "d/new", "f/x", "loop", "up", "sticky/new"}) {
     some.push_back({.text = text});
   }
   some.push_back({.text = {}, .pointer = kBadPointer});
@@ -193,19 +161,6 @@ void ProbeXattr(const std::string& call, bool follows) {
   ProbeOnePath(call, {0}, false, [&](int, const char* path, long) {
     return syscall(nr, path, "user.three", "3", 1, 0);
   });
-}
-
-// The result and what was written.
-long ReadOut(std::function<long(char*, std::size_t)> call, std::size_t size) {
-  char buffer[512];
-  std::memset(buffer, 'z', sizeof buffer);
-  long result = call(buffer, size);
-  std::size_t sum = 0;
-  for (char c : buffer) sum = sum * 31 + static_cast<unsigned char>(c);
-  int error = errno;
-  std::printf("sum %zu ", sum);
-  errno = error;
-  return result;
 }
 
 void ProbeAddress(const std::string& call, long nr) {
@@ -459,7 +414,10 @@ int main(int argc, char** argv) {
   root = argv[1];
   opens_by_open = std::string(argv[2]) == "openat";
   auto probe = kProbes.find(argv[2]);
-  if (probe == kProbes.end()) return 3;
-  probe->second();
+  if (probe != kProbes.end()) {
+    probe->second();
+  } else {
+    ProbeTelling(argv[2]);
+  }
   return 0;
 }

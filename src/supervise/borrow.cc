@@ -51,6 +51,12 @@ int BorrowedIdentity::Borrow(const Credentials& target) {
   return 0;
 }
 
+bool ActByRealIds(const Credentials& target) {
+  // Capabilities count for root alone (fs/open.c, access_override_creds).
+  std::uint64_t capabilities = target.uids[0] == 0 ? target.effective_capabilities : 0;
+  return SetFileIds(target.uids[0], target.gids[0]) && SetEffectiveCapabilities(capabilities);
+}
+
 BorrowedIdentity::BorrowedIdentity(const Credentials& own, const Credentials& target) : own_(own) {
   if (own == target) return;
   error_ = Borrow(target);

@@ -28,4 +28,8 @@ class BorrowedIdentity {
   int error_ = 0;
 };
 
+// For access(2), which asks as the real user: within a BorrowedIdentity, from then on files are
+// looked at with the target's real ids. False: EPERM.
+bool ActByRealIds(const Credentials& target);
+
 }  // namespace callgate::supervise

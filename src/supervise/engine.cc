@@ -24,6 +24,7 @@
 
 #include <fcntl.h>
 #include <sched.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -94,6 +95,12 @@ struct Engine::Impl {
 bool Engine::Impl::Begin() {
   if (own) return true;
   own = ReadIdentity(gettid());
+  // The program's limit is its own affair; ours is what calls in flight need.
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+  }
   // The umask and the working directory of this thread become its own.
   return own && unshare(CLONE_FS) == 0;
 }
@@ -166,7 +173,8 @@ Outcome Engine::Impl::Perform(int listener, std::unique_ptr<CallState> state) {
                   : call.performer->Perform(
                         *call.inputs,
                         {.identity = call.identity,
-                         .same_pid_namespace = call.identity.pid_namespace == own->pid_namespace});
+                         .same_pid_namespace = call.identity.pid_namespace == own->pid_namespace,
+                         .is_borrowed = call.acting != own->credentials});
     }
     if (reply.errno_value == EINTR) reply.errno_value = InterruptedErrno(call.notification.tid);
     Deliver(listener, call.notification, std::move(reply));
@@ -220,9 +228,9 @@ Outcome Engine::Impl::Look(int listener, const kernel::Notification& notificatio
       return Refuse(EPERM, "the supervisor has not the rights to act as the caller");
     }
     failed = state->performer->Prepare(
-        *state->inputs,
-        {.identity = state->identity,
-         .same_pid_namespace = state->identity.pid_namespace == own->pid_namespace});
+        *state->inputs, {.identity = state->identity,
+                         .same_pid_namespace = state->identity.pid_namespace == own->pid_namespace,
+                         .is_borrowed = walking != own->credentials});
   }
   policy::PolicyAction action;
   if (failed == 0) {

@@ -3,8 +3,8 @@
 namespace callgate::supervise {
 
 std::unique_ptr<Performer> PerformerOf(std::string_view call) {
-  for (auto* make :
-       {MakeOpenPerformer, MakeParentPerformer, MakeFilePerformer, MakeSocketPerformer}) {
+  for (auto* make : {MakeOpenPerformer, MakeParentPerformer, MakeFilePerformer, MakeSocketPerformer,
+                     MakeTellPerformer}) {
     if (auto performer = make(call)) return performer;
   }
   return nullptr;

@@ -31,6 +31,7 @@ struct Reply {
 struct Surroundings {
   const Identity& identity;  // of the calling thread
   bool same_pid_namespace = true;
+  bool is_borrowed = false;  // this thread acts as somebody else than the supervisor's user
 };
 
 // One call that the supervisor may perform. Prepare copies and pins all it acts on, decides nothing
@@ -58,5 +59,6 @@ std::unique_ptr<Performer> MakeOpenPerformer(std::string_view call);
 std::unique_ptr<Performer> MakeParentPerformer(std::string_view call);
 std::unique_ptr<Performer> MakeFilePerformer(std::string_view call);
 std::unique_ptr<Performer> MakeSocketPerformer(std::string_view call);
+std::unique_ptr<Performer> MakeTellPerformer(std::string_view call);
 
 }  // namespace callgate::supervise

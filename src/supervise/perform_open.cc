@@ -238,13 +238,21 @@ Reply OpenPerformer::Create(const PinnedPath& pinned, mode_t umask_bits) const {
   // The kernel applies the umask only where the directory has no default ACL, so it must be the
   // target's and not be taken off the mode here.
   mode_t own_umask = umask(umask_bits);
-  open_how how{
-      .flags = flags_ | O_CLOEXEC | O_NOCTTY, .mode = mode_, .resolve = RESOLVE_NO_SYMLINKS};
+  // Somebody may have put a FIFO under the name since it was looked at: that must not hold up the
+  // one thread that decides.
+  std::uint64_t no_waiting = may_block_ ? 0 : O_NONBLOCK;
+  open_how how{.flags = flags_ | no_waiting | O_CLOEXEC | O_NOCTTY,
+               .mode = mode_,
+               .resolve = RESOLVE_NO_SYMLINKS};
   base::UniqueFd fd(static_cast<int>(
       syscall(SYS_openat2, pinned.parent.get(), pinned.name.c_str(), &how, sizeof how)));
   int error = errno;
   umask(own_umask);
   if (!fd.valid()) return Reply::Error(error);
+  if ((flags_ & O_NONBLOCK) == 0 && no_waiting != 0) {
+    int flags = fcntl(fd.get(), F_GETFL);
+    if (flags < 0 || fcntl(fd.get(), F_SETFL, flags & ~O_NONBLOCK) < 0) return Reply::Error(errno);
+  }
   return Reply::Descriptor(std::move(fd), DescriptorFlags());
 }
 

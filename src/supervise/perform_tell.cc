@@ -1,0 +1,225 @@
+// Calls that tell about a file: access, stat, readlink and their siblings. The file is pinned and
+// asked; what it says is written into the caller's memory, where the kernel would have written it.
+
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <climits>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "fmt/format.h"
+#include "supervise/borrow.h"
+#include "supervise/copy.h"
+#include "supervise/perform.h"
+
+namespace callgate::supervise {
+namespace {
+
+constexpr std::int8_t kNone = -1;
+
+enum class What : std::uint8_t { kAccess, kStat, kStatx, kReadlink };
+
+// Registers of each call; the arguments behind the path are `first` and what follows it.
+struct Layout {
+  std::string_view call;
+  What what;
+  std::int8_t dirfd = kNone;
+  std::int8_t path = 0;
+  std::int8_t first = 1;
+  std::int8_t flags = kNone;
+  bool follows = true;
+};
+
+constexpr std::array<Layout, 9> kLayouts{{
+    {.call = "access", .what = What::kAccess},
+    {.call = "faccessat", .what = What::kAccess, .dirfd = 0, .path = 1, .first = 2},
+    {.call = "faccessat2", .what = What::kAccess, .dirfd = 0, .path = 1, .first = 2, .flags = 3},
+    {.call = "stat", .what = What::kStat},
+    {.call = "lstat", .what = What::kStat, .follows = false},
+    {.call = "newfstatat", .what = What::kStat, .dirfd = 0, .path = 1, .first = 2, .flags = 3},
+    {.call = "statx", .what = What::kStatx, .dirfd = 0, .path = 1, .first = 3, .flags = 2},
+    {.call = "readlink", .what = What::kReadlink, .follows = false},
+    {.call = "readlinkat",
+     .what = What::kReadlink,
+     .dirfd = 0,
+     .path = 1,
+     .first = 2,
+     .follows = false},
+}};
+
+std::uint32_t KnownFlags(What what) {
+  switch (what) {
+    case What::kAccess:
+      return AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH;
+    case What::kStat:
+      return AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH;
+    case What::kStatx:
+      return AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC_TYPE;
+    case What::kReadlink:
+      return 0;
+  }
+  return 0;
+}
+
+class TellPerformer final : public Performer {
+ public:
+  explicit TellPerformer(const Layout& layout) : layout_(layout) {}
+
+  int Prepare(Inputs& inputs, const Surroundings& around) override;
+  Reply Perform(Inputs& inputs, const Surroundings& around) override;
+
+ private:
+  std::size_t Slot(int behind) const { return static_cast<std::size_t>(layout_.first + behind); }
+  int CheckRegisters(const Inputs& inputs);
+  Reply Access(const Inputs& inputs, int file, const Surroundings& around) const;
+  Reply ReadLink(Inputs& inputs, const PinnedPath& pinned, const Surroundings& around) const;
+  static Reply Give(Inputs& inputs, std::size_t slot, std::span<const std::byte> bytes,
+                    std::int64_t value) {
+    if (!inputs.Write(slot, bytes)) return Reply::Error(EFAULT);
+    return Reply::Value(value);
+  }
+
+  const Layout& layout_;
+  std::uint32_t flags_ = 0;
+  bool is_empty_ = false;
+};
+
+int TellPerformer::CheckRegisters(const Inputs& inputs) {
+  if (layout_.flags != kNone) {
+    flags_ = static_cast<std::uint32_t>(inputs.Register(static_cast<std::size_t>(layout_.flags)));
+  }
+  switch (layout_.what) {
+    case What::kAccess:
+      if ((inputs.Register(Slot(0)) & 0xffffffff & ~std::uint64_t{R_OK | W_OK | X_OK}) != 0) {
+        return EINVAL;
+      }
+      break;
+    case What::kStatx: {
+      auto mask = static_cast<std::uint32_t>(inputs.Register(Slot(0)));
+      if ((mask & STATX__RESERVED) != 0) return EINVAL;
+      if ((flags_ & AT_STATX_SYNC_TYPE) == AT_STATX_SYNC_TYPE) return EINVAL;
+      break;
+    }
+    case What::kReadlink:
+      if (static_cast<std::int32_t>(inputs.Register(Slot(1))) <= 0) return EINVAL;
+      break;
+    case What::kStat:
+      break;
+  }
+  return (flags_ & ~KnownFlags(layout_.what)) != 0 ? EINVAL : 0;
+}
+
+int TellPerformer::Prepare(Inputs& inputs, const Surroundings& around) {
+  if (int error = CheckRegisters(inputs); error != 0) return error;
+  auto path = static_cast<std::size_t>(layout_.path);
+  int dirfd = layout_.dirfd == kNone
+                  ? AT_FDCWD
+                  : static_cast<int>(inputs.Register(static_cast<std::size_t>(layout_.dirfd)));
+  auto text = inputs.String(path, kMaxPath);
+  if (!text) return text.error();
+  bool may_be_empty = (flags_ & AT_EMPTY_PATH) != 0 || layout_.call == "readlinkat";
+  is_empty_ = text->empty();
+  if (is_empty_ && !may_be_empty) return ENOENT;
+  auto places = PlacesOf(inputs.tid(), around.identity, around.same_pid_namespace,
+                         text->starts_with('/') ? AT_FDCWD : dirfd);
+  if (!places) return places.error();
+  if (is_empty_) {
+    auto pinned = ResolveDescriptor(*places, std::move(places->start));
+    if (!pinned) return pinned.error();
+    inputs.SetPinned(path, std::move(*pinned));
+    return 0;
+  }
+  bool follows = layout_.follows && (flags_ & AT_SYMLINK_NOFOLLOW) == 0;
+  auto pinned = inputs.Pin(path, *places, follows ? Follow::kAll : Follow::kNotLast);
+  return pinned ? 0 : pinned.error();
+}
+
+// access asks with the real ids, which this thread does not have where the caller is somebody else.
+Reply TellPerformer::Access(const Inputs& inputs, int file, const Surroundings& around) const {
+  std::uint32_t flags = (flags_ & AT_EACCESS) | AT_EMPTY_PATH;
+  if ((flags & AT_EACCESS) == 0 && around.is_borrowed) {
+    if (!ActByRealIds(around.identity.credentials)) return Reply::Error(EPERM);
+    flags |= AT_EACCESS;
+  }
+  long result =
+      syscall(SYS_faccessat2, file, "", static_cast<int>(inputs.Register(Slot(0))), flags);
+  return result < 0 ? Reply::Error(errno) : Reply::Value(0);
+}
+
+Reply TellPerformer::ReadLink(Inputs& inputs, const PinnedPath& pinned,
+                              const Surroundings& around) const {
+  struct stat status{};
+  struct statfs system{};
+  if (fstat(pinned.object.get(), &status) < 0 || fstatfs(pinned.object.get(), &system) < 0) {
+    return Reply::Error(errno);
+  }
+  if (!S_ISLNK(status.st_mode)) return Reply::Error(is_empty_ ? ENOENT : EINVAL);
+  std::array<char, PATH_MAX> buffer;
+  ssize_t size = readlinkat(pinned.object.get(), "", buffer.data(), buffer.size());
+  if (size < 0) return Reply::Error(errno);
+  std::string text(buffer.data(), static_cast<std::size_t>(size));
+  if (system.f_type == PROC_SUPER_MAGIC && status.st_size != size) {
+    // Not a text but what the kernel says to the one who asks; we are not the one.
+    std::string own = fmt::format("/proc/{}", around.identity.tgid);
+    if (!around.same_pid_namespace) return Reply::Error(EACCES);
+    if (pinned.path == "/proc/self") {
+      text = fmt::format("{}", around.identity.tgid);
+    } else if (pinned.path == "/proc/thread-self") {
+      text = fmt::format("{}/task/{}", around.identity.tgid, inputs.tid());
+    } else if (!pinned.path.starts_with(own + "/")) {
+      return Reply::Error(EACCES);
+    }
+  }
+  auto room = static_cast<std::size_t>(static_cast<std::int32_t>(inputs.Register(Slot(1))));
+  text.resize(std::min(text.size(), room));
+  return Give(inputs, Slot(0), std::as_bytes(std::span(text)),
+              static_cast<std::int64_t>(text.size()));
+}
+
+Reply TellPerformer::Perform(Inputs& inputs, const Surroundings& around) {
+  const PinnedPath& pinned = *inputs.Pinned(static_cast<std::size_t>(layout_.path));
+  if (pinned.error != 0) return Reply::Error(pinned.error);
+  int file = pinned.object.get();
+  switch (layout_.what) {
+    case What::kAccess:
+      return Access(inputs, file, around);
+    case What::kStat: {
+      // The kernel's structure is the C library's on this ABI.
+      struct stat status{};
+      static_assert(sizeof status == 144);
+      if (syscall(SYS_newfstatat, file, "", &status, AT_EMPTY_PATH) < 0) return Reply::Error(errno);
+      return Give(inputs, Slot(0), std::as_bytes(std::span(&status, 1)), 0);
+    }
+    case What::kStatx: {
+      struct statx status{};
+      static_assert(sizeof status == 256);
+      auto mask = static_cast<std::uint32_t>(inputs.Register(Slot(0)));
+      if (syscall(SYS_statx, file, "", flags_ | AT_EMPTY_PATH, mask, &status) < 0) {
+        return Reply::Error(errno);
+      }
+      return Give(inputs, Slot(1), std::as_bytes(std::span(&status, 1)), 0);
+    }
+    case What::kReadlink:
+      return ReadLink(inputs, pinned, around);
+  }
+  return Reply::Error(ENOSYS);
+}
+
+}  // namespace
+
+std::unique_ptr<Performer> MakeTellPerformer(std::string_view call) {
+  for (const Layout& layout : kLayouts) {
+    if (layout.call == call) return std::make_unique<TellPerformer>(layout);
+  }
+  return nullptr;
+}
+
+}  // namespace callgate::supervise
