@@ -113,7 +113,10 @@ void MakeFixture() {
   if (!is_changed) return;
   close(directory_fd);
   close(file_fd);
+  // A probe may have taken our own way in.
+  chmod(root.c_str(), 0755);
   (void)!chdir(root.c_str());
+  chmod("at", 0700);
   Remove(root + "/at");
   umask(0);
   mkdir("at", 0755);
@@ -158,6 +161,7 @@ void Tell(const std::string& shown, long result, int error, bool is_descriptor) 
     close(fd);
   }
   umask(0);
+  chmod(root.c_str(), 0755);
   (void)!chdir((root + "/at").c_str());
   std::string now;
   List(".", now);

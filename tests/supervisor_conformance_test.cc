@@ -71,7 +71,8 @@ class Conformance : public testing::TestWithParam<std::string> {
   }
   ~Conformance() override { std::filesystem::remove_all(directory_); }
 
-  std::vector<std::string> Probe(bool supervised, uid_t user) {
+  // `drops`: the program becomes the user itself, under a supervisor that stays root.
+  std::vector<std::string> Probe(bool supervised, uid_t user, bool drops) {
     std::string name = supervised ? "supervised" : "native";
     // The same name for both: it is part of what is asked.
     std::string work = directory_ + "/probe";
@@ -81,12 +82,19 @@ class Conformance : public testing::TestWithParam<std::string> {
     std::string out = fmt::format("{}/{}.{}", directory_, name, user);
     std::vector<std::string> words;
     if (supervised) words = {kProgram, "run", directory_ + "/all.cg", "--"};
+    if (drops) {
+      std::string id = std::to_string(user);
+      for (const std::string& word : {std::string("/usr/bin/setpriv"), "--reuid=" + id,
+                                      "--regid=" + id, std::string("--clear-groups")}) {
+        words.push_back(word);
+      }
+    }
     for (const std::string& word : {kProber, work, GetParam()}) words.push_back(word);
     pid_t pid = fork();
     if (pid == 0) {
       if (std::freopen(out.c_str(), "w", stdout) == nullptr) _exit(97);
       if (std::freopen((out + ".err").c_str(), "w", stderr) == nullptr) _exit(97);
-      if (user != getuid() &&
+      if (!drops && user != getuid() &&
           (setgroups(0, nullptr) != 0 || setgid(user) != 0 || setuid(user) != 0)) {
         _exit(98);
       }
@@ -109,9 +117,9 @@ class Conformance : public testing::TestWithParam<std::string> {
     return Lines(text.str());
   }
 
-  void Compare(uid_t user) {
-    std::vector<std::string> native = Probe(false, user);
-    std::vector<std::string> supervised = Probe(true, user);
+  void Compare(uid_t user, bool drops = false) {
+    std::vector<std::string> native = Probe(false, user, drops);
+    std::vector<std::string> supervised = Probe(true, user, drops);
     EXPECT_GE(native.size(), 30U);
     ASSERT_EQ(native.size(), supervised.size());
     int shown = 0;
@@ -134,6 +142,11 @@ TEST_P(Conformance, AsTheUserWhoRunsTheTest) { Compare(getuid()); }
 TEST_P(Conformance, AsNobody) {
   if (getuid() != 0) return;  // the other test is unprivileged then
   Compare(kNobody);
+}
+
+TEST_P(Conformance, AsNobodyUnderASupervisorOfRoot) {
+  if (getuid() != 0) return;
+  Compare(kNobody, true);
 }
 
 std::vector<std::string> Calls() {

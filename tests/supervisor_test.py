@@ -302,6 +302,26 @@ class Supervised(unittest.TestCase):
         self.assertFalse((self.at / "ok" / "mem").exists())
         self.assertFalse((self.at / "no" / "null").exists())
 
+    def test_root_supervises_a_program_of_another_user(self):
+        """What it does for that program it does as that user."""
+        if os.getuid() != 0:
+            return
+        self.at.chmod(0o755)
+        (self.at / "ok").chmod(0o777)
+        (self.at / "ok" / "mine").write_text("root's")
+        (self.at / "ok" / "mine").chmod(0o600)
+        _, out, _ = self.run_program("""
+            import os
+            os.setgroups([]); os.setresgid(4711, 4711, 4711); os.setresuid(4712, 4712, 4712)
+            open("made", "w").write("x")
+            status = os.stat("made")
+            print(status.st_uid, status.st_gid, end=" ")
+            try: open("mine")
+            except OSError as error: print(error.errno, end=" ")
+            try: open("/proc/sys/kernel/hostname", "w")
+            except OSError as error: print(error.errno)""")
+        self.assertEqual(out, "4712 4711 13 13\n")
+
     def test_chrooted_program_has_its_own_root(self):
         if os.getuid() != 0:
             return

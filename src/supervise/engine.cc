@@ -57,9 +57,10 @@ int InterruptedErrno(pid_t tid) {
 struct CallState {
   kernel::Notification notification;
   Identity identity;
+  Credentials walking;  // as whom its paths are walked
+  Credentials acting;   // as whom it is performed
   std::optional<Inputs> inputs;
   std::unique_ptr<Performer> performer;
-  Credentials acting;  // as whom it is performed
 };
 
 // With the supervisor's rights, and still so that what is made belongs to the caller: owners are
@@ -176,6 +177,9 @@ Outcome Engine::Impl::Perform(int listener, std::unique_ptr<CallState> state) {
                          .same_pid_namespace = call.identity.pid_namespace == own->pid_namespace,
                          .is_borrowed = call.acting != own->credentials});
     }
+    if (!reply.output.empty() && !call.inputs->Write(reply.output_slot, reply.output)) {
+      reply = Reply::Error(EFAULT);
+    }
     if (reply.errno_value == EINTR) reply.errno_value = InterruptedErrno(call.notification.tid);
     Deliver(listener, call.notification, std::move(reply));
   };
@@ -202,12 +206,11 @@ Outcome Engine::Impl::Look(int listener, const kernel::Notification& notificatio
   if (notification.tid == 0) {
     return Refuse(EPERM, "the caller is in a pid namespace that the supervisor cannot see");
   }
-  auto state = std::make_unique<CallState>(CallState{notification, {}, {}, {}, {}});
+  auto state = std::make_unique<CallState>(CallState{notification, {}, {}, {}, {}, {}});
   auto identity = ReadIdentity(notification.tid);
   if (!kernel.IsPending(listener, notification.id)) return {};
   if (!identity) return Refuse(EPERM, "the supervisor cannot read who the caller is");
   state->identity = std::move(*identity);
-  state->inputs.emplace(kernel, state->notification);
   auto arch = abi::ArchOfCall(notification.call.arch, notification.call.nr);
   const abi::Syscall* syscall = arch ? abi::FindSyscall(*arch, notification.call.nr) : nullptr;
   if (syscall != nullptr) state->performer = PerformerOf(syscall->name);
@@ -221,16 +224,14 @@ Outcome Engine::Impl::Look(int listener, const kernel::Notification& notificatio
     walking.user_namespace = own->credentials.user_namespace;
     walking.effective_capabilities = 0;
   }
+  state->walking = std::move(walking);
+  state->inputs.emplace(kernel, state->notification, own->credentials, state->walking);
   int failed = 0;
   if (state->performer != nullptr) {
-    BorrowedIdentity as_target(own->credentials, walking);
-    if (as_target.error() != 0) {
-      return Refuse(EPERM, "the supervisor has not the rights to act as the caller");
-    }
     failed = state->performer->Prepare(
         *state->inputs, {.identity = state->identity,
                          .same_pid_namespace = state->identity.pid_namespace == own->pid_namespace,
-                         .is_borrowed = walking != own->credentials});
+                         .is_borrowed = state->walking != own->credentials});
   }
   policy::PolicyAction action;
   if (failed == 0) {
@@ -251,7 +252,8 @@ Outcome Engine::Impl::Look(int listener, const kernel::Notification& notificatio
     case 0:
       break;
     case ESRCH:
-      return Refuse(EPERM, "the supervisor may not look at the caller");
+      return Refuse(EPERM,
+                    "the supervisor has not the rights to look at the caller, or to act as it");
     case EMFILE:
     case ENFILE:
     case ENOMEM:

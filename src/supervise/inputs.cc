@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "fmt/format.h"
+#include "supervise/borrow.h"
 #include "supervise/copy.h"
 
 namespace callgate::supervise {
@@ -47,7 +48,14 @@ kernel::SysResult<PinnedPath*> Inputs::Pin(std::size_t slot, const Places& place
   auto text = String(slot, kMaxPath);
   if (!text) return std::unexpected(text.error());
   if (text->empty()) return std::unexpected(ENOENT);
-  auto pinned = ResolvePath(places, *text, follow);
+  return PinText(slot, *text, places, follow);
+}
+
+kernel::SysResult<PinnedPath*> Inputs::PinText(std::size_t slot, const std::string& text,
+                                               const Places& places, Follow follow) {
+  BorrowedIdentity as_target(own_, walking_);
+  if (as_target.error() != 0) return std::unexpected(ESRCH);
+  auto pinned = ResolvePath(places, text, follow);
   if (!pinned) return std::unexpected(pinned.error());
   SetPinned(slot, std::move(*pinned));
   return Pinned(slot);

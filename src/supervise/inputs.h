@@ -18,8 +18,11 @@ namespace callgate::supervise {
 // second question about the same thing gets the same answer, and the call is performed with it.
 class Inputs {
  public:
-  Inputs(kernel::Kernel& kernel, const kernel::Notification& notification)
-      : kernel_(kernel), notification_(notification) {}
+  // Memory and descriptors are copied with the supervisor's own rights; paths are walked as
+  // `walking`. All arguments must outlive it.
+  Inputs(kernel::Kernel& kernel, const kernel::Notification& notification, const Credentials& own,
+         const Credentials& walking)
+      : kernel_(kernel), notification_(notification), own_(own), walking_(walking) {}
 
   const abi::Call& call() const { return notification_.call; }
   pid_t tid() const { return notification_.tid; }
@@ -33,6 +36,8 @@ class Inputs {
 
   // A path that is to be acted on: slot of the pointer → where it led.
   kernel::SysResult<PinnedPath*> Pin(std::size_t slot, const Places& places, Follow follow);
+  kernel::SysResult<PinnedPath*> PinText(std::size_t slot, const std::string& text,
+                                         const Places& places, Follow follow);
   // Gives the target a result. EFAULT: all of it could not be written.
   kernel::SysResult<void> Write(std::size_t slot, std::span<const std::byte> bytes);
   PinnedPath* Pinned(std::size_t slot);
@@ -53,6 +58,8 @@ class Inputs {
 
   kernel::Kernel& kernel_;
   const kernel::Notification& notification_;
+  const Credentials& own_;
+  const Credentials& walking_;
   std::map<std::size_t, std::string> strings_;
   std::map<std::size_t, std::vector<std::byte>> bytes_;
   std::map<std::size_t, base::UniqueFd> descriptors_;

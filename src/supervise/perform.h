@@ -5,7 +5,10 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "base/unique_fd.h"
 #include "kernel/kernel.h"
@@ -19,11 +22,31 @@ struct Reply {
   std::int64_t value = 0;              // else its result, unless there is
   base::UniqueFd descriptor;           // one to put into the caller's table
   std::uint32_t descriptor_flags = 0;  // O_CLOEXEC or 0
+  // To be written to where the register points, before the call returns its value; EFAULT else.
+  std::vector<std::byte> output = {};
+  std::size_t output_slot = 0;
 
-  static Reply Error(int errno_value) { return {.errno_value = errno_value, .descriptor = {}}; }
-  static Reply Value(std::int64_t value) { return {.value = value, .descriptor = {}}; }
+  static Reply Error(int error) {
+    Reply reply;
+    reply.errno_value = error;
+    return reply;
+  }
+  static Reply Value(std::int64_t result) {
+    Reply reply;
+    reply.value = result;
+    return reply;
+  }
+  static Reply Output(std::int64_t result, std::size_t slot, std::span<const std::byte> bytes) {
+    Reply reply = Value(result);
+    reply.output.assign(bytes.begin(), bytes.end());
+    reply.output_slot = slot;
+    return reply;
+  }
   static Reply Descriptor(base::UniqueFd fd, std::uint32_t flags) {
-    return {.descriptor = std::move(fd), .descriptor_flags = flags};
+    Reply reply;
+    reply.descriptor = std::move(fd);
+    reply.descriptor_flags = flags;
+    return reply;
   }
 };
 
@@ -35,8 +58,9 @@ struct Surroundings {
 };
 
 // One call that the supervisor may perform. Prepare copies and pins all it acts on, decides nothing
-// and changes nothing; the policy is asked between the two; Perform acts on what was pinned. Both
-// run in a thread that acts as the target (borrow.h), in a file-system context of its own.
+// and changes nothing; the policy is asked between the two; Perform acts on what was pinned, in a
+// thread that acts as the target (borrow.h), has a file-system context of its own and no right to
+// the target's memory.
 class Performer {
  public:
   virtual ~Performer() = default;

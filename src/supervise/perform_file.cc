@@ -172,11 +172,9 @@ Reply FilePerformer::ReadOut(Inputs& inputs, const std::string& file, std::size_
     got = listxattr(file.c_str(), buffer.data(), buffer.size());
   }
   if (got < 0) return Reply::Error(errno);
-  if (!buffer.empty()) {
-    auto bytes = std::as_bytes(std::span(buffer)).first(static_cast<std::size_t>(got));
-    if (!bytes.empty() && !inputs.Write(value, bytes)) return Reply::Error(EFAULT);
-  }
-  return Reply::Value(got);
+  if (buffer.empty()) return Reply::Value(got);
+  return Reply::Output(got, value,
+                       std::as_bytes(std::span(buffer)).first(static_cast<std::size_t>(got)));
 }
 
 Reply FilePerformer::Perform(Inputs& inputs, const Surroundings&) {

@@ -55,9 +55,8 @@ int SocketPerformer::PreparePath(Inputs& inputs, const Surroundings& around) {
   path.resize(std::min(path.size(), path.find('\0')));
   auto places = PlacesOf(inputs.tid(), around.identity, around.same_pid_namespace, AT_FDCWD);
   if (!places) return places.error();
-  auto pinned = ResolvePath(*places, path, binds_ ? Follow::kParent : Follow::kAll);
+  auto pinned = inputs.PinText(kAddress, path, *places, binds_ ? Follow::kParent : Follow::kAll);
   if (!pinned) return pinned.error();
-  inputs.SetPinned(kAddress, std::move(*pinned));
   has_path_ = true;
   return 0;
 }

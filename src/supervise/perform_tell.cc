@@ -81,11 +81,6 @@ class TellPerformer final : public Performer {
   int CheckRegisters(const Inputs& inputs);
   Reply Access(const Inputs& inputs, int file, const Surroundings& around) const;
   Reply ReadLink(Inputs& inputs, const PinnedPath& pinned, const Surroundings& around) const;
-  static Reply Give(Inputs& inputs, std::size_t slot, std::span<const std::byte> bytes,
-                    std::int64_t value) {
-    if (!inputs.Write(slot, bytes)) return Reply::Error(EFAULT);
-    return Reply::Value(value);
-  }
 
   const Layout& layout_;
   std::uint32_t flags_ = 0;
@@ -180,8 +175,8 @@ Reply TellPerformer::ReadLink(Inputs& inputs, const PinnedPath& pinned,
   }
   auto room = static_cast<std::size_t>(static_cast<std::int32_t>(inputs.Register(Slot(1))));
   text.resize(std::min(text.size(), room));
-  return Give(inputs, Slot(0), std::as_bytes(std::span(text)),
-              static_cast<std::int64_t>(text.size()));
+  return Reply::Output(static_cast<std::int64_t>(text.size()), Slot(0),
+                       std::as_bytes(std::span(text)));
 }
 
 Reply TellPerformer::Perform(Inputs& inputs, const Surroundings& around) {
@@ -196,7 +191,7 @@ Reply TellPerformer::Perform(Inputs& inputs, const Surroundings& around) {
       struct stat status{};
       static_assert(sizeof status == 144);
       if (syscall(SYS_newfstatat, file, "", &status, AT_EMPTY_PATH) < 0) return Reply::Error(errno);
-      return Give(inputs, Slot(0), std::as_bytes(std::span(&status, 1)), 0);
+      return Reply::Output(0, Slot(0), std::as_bytes(std::span(&status, 1)));
     }
     case What::kStatx: {
       struct statx status{};
@@ -205,7 +200,7 @@ Reply TellPerformer::Perform(Inputs& inputs, const Surroundings& around) {
       if (syscall(SYS_statx, file, "", flags_ | AT_EMPTY_PATH, mask, &status) < 0) {
         return Reply::Error(errno);
       }
-      return Give(inputs, Slot(1), std::as_bytes(std::span(&status, 1)), 0);
+      return Reply::Output(0, Slot(1), std::as_bytes(std::span(&status, 1)));
     }
     case What::kReadlink:
       return ReadLink(inputs, pinned, around);
