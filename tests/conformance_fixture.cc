@@ -17,6 +17,7 @@ namespace callgate::conformance {
 std::string root;
 int directory_fd = -1, file_fd = -1;
 bool opens_by_open = false;
+long stride = 0, shapes = 0;
 
 namespace {
 

@@ -2,9 +2,9 @@
 // prints what came of it: result, errno, the descriptor, and all that is in the directory then. Run
 // natively and under a supervisor that performs everything, the two outputs must be the same.
 //
-//   conformance_prober DIRECTORY CALL
+//   conformance_prober DIRECTORY CALL SHAPES
 //
-// DIRECTORY is empty and ours.
+// DIRECTORY is empty and ours; about SHAPES of the arguments are tried, evenly spread.
 
 #include <fcntl.h>
 #include <linux/openat2.h>
@@ -409,15 +409,21 @@ const std::map<std::string, std::function<void()>> kProbes{
 }  // namespace callgate::conformance
 
 int main(int argc, char** argv) {
-  if (argc != 3) return 2;
+  if (argc != 4) return 2;
   using namespace callgate::conformance;
   root = argv[1];
   opens_by_open = std::string(argv[2]) == "openat";
-  auto probe = kProbes.find(argv[2]);
-  if (probe != kProbes.end()) {
-    probe->second();
-  } else {
-    ProbeTelling(argv[2]);
-  }
+  auto run = [&] {
+    auto probe = kProbes.find(argv[2]);
+    if (probe != kProbes.end()) {
+      probe->second();
+    } else {
+      ProbeTelling(argv[2]);
+    }
+  };
+  run();
+  stride = std::max(1L, shapes / std::max(1L, std::atol(argv[3])));
+  shapes = 0;
+  run();
   return 0;
 }

@@ -89,7 +89,11 @@ class Conformance : public testing::TestWithParam<std::string> {
         words.push_back(word);
       }
     }
-    for (const std::string& word : {kProber, work, GetParam()}) words.push_back(word);
+    const char* scale = std::getenv("CALLGATE_CONFORMANCE_SHAPES");
+    for (const std::string& word :
+         {kProber, work, GetParam(), std::string(scale != nullptr ? scale : "60")}) {
+      words.push_back(word);
+    }
     pid_t pid = fork();
     if (pid == 0) {
       if (std::freopen(out.c_str(), "w", stdout) == nullptr) _exit(97);
