@@ -83,6 +83,7 @@ Result<Exported> ExportPolicy(const Policy& policy, const std::string& format_na
     return std::unexpected(Error{fmt::format("unknown format '{}'{}", format_name,
                                              DidYouMean(format_name, ForeignFormats()))});
   }
+  if (auto error = NeedsMoreThanAFilter(policy)) return std::unexpected(std::move(*error));
   format::ExportOptions internal;
   internal.name = options.name;
   switch (options.approximate) {

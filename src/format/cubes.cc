@@ -130,6 +130,8 @@ class Cuber {
         if (!child) return std::nullopt;
         return Subtract(kEverything, *child);
       }
+      case Kind::kDeep:
+        break;  // memory is no set of registers
     }
     return std::nullopt;
   }

@@ -30,7 +30,7 @@ std::optional<CubeSet> Intersect(const CubeSet& a, const CubeSet& b);
 std::optional<CubeSet> Subtract(const CubeSet& a, const CubeSet& b);
 
 // The calls for which a predicate holds. nullopt: too many cubes, or it looks at the instruction
-// pointer.
+// pointer or at memory.
 std::optional<CubeSet> CubesOf(const policy::Expr& expr);
 
 // One action and the calls that get it.

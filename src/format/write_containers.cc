@@ -60,6 +60,8 @@ ActionText ScmpAction(const policy::PolicyAction& action) {
     case policy::Verb::kReturn:
     case policy::Verb::kAsk:
     case policy::Verb::kContinueUnchecked:
+    case policy::Verb::kAsSupervisor:
+    case policy::Verb::kLook:
       return {"SCMP_ACT_NOTIFY", {}};
   }
   return {};

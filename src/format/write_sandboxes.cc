@@ -42,6 +42,8 @@ std::string FirecrackerAction(const PolicyAction& action) {
     case Verb::kReturn:
     case Verb::kAsk:
     case Verb::kContinueUnchecked:
+    case Verb::kAsSupervisor:
+    case Verb::kLook:
       return "\"notify\"";  // seccompiler has no such action, and says so
   }
   return {};
@@ -83,6 +85,8 @@ std::string MinijailAction(const PolicyAction& action, abi::ArchId arch) {
     case Verb::kReturn:
     case Verb::kAsk:
     case Verb::kContinueUnchecked:
+    case Verb::kAsSupervisor:
+    case Verb::kLook:
       return "user-notify";
   }
   return {};
@@ -133,6 +137,8 @@ std::string KafelAction(const PolicyAction& action) {
     case Verb::kReturn:
     case Verb::kAsk:
     case Verb::kContinueUnchecked:
+    case Verb::kAsSupervisor:
+    case Verb::kLook:
       return "USER_NOTIF";
   }
   return {};
