@@ -28,6 +28,7 @@
 #include "analyse/condition.h"
 #include "graph/combine.h"
 #include "graph/reach.h"
+#include "graph/simplify.h"
 
 namespace callgate::analyse {
 namespace {
@@ -95,6 +96,15 @@ class Decompiler {
   std::uint32_t default_ = 0;
 };
 
+// Without the tests that others on the way have decided: a rule is read by people.
+NodeId Simplified(Pool& pool, NodeId root) {
+  auto same = [](std::uint32_t value) { return value; };
+  graph::Graph graph;
+  graph.root = graph::CopyMapped(pool, root, graph.pool, same);
+  graph = graph::Simplify(graph);
+  return graph::CopyMapped(graph.pool, graph.root, pool, same);
+}
+
 // Follows the tests of the number from the top; only what is below them is copied, if it tests the
 // number again.
 NodeId BodyOf(Pool& pool, NodeId root, std::uint32_t nr) {
@@ -103,7 +113,8 @@ NodeId BodyOf(Pool& pool, NodeId root, std::uint32_t nr) {
   while (!pool[root].is_leaf && pool[root].predicate.word == abi::kNrWord) {
     root = pool[root].predicate.Holds(words) ? pool[root].yes : pool[root].no;
   }
-  return pool[root].is_leaf ? root : Specialise(pool, root, abi::kNrWord, nr);
+  if (pool[root].is_leaf) return root;
+  return Simplified(pool, Specialise(pool, root, abi::kNrWord, nr));
 }
 
 ArchRules Decompiler::RulesOf(NodeId by_number, abi::ArchId arch) {
@@ -161,6 +172,10 @@ void Decompiler::ChooseDefault() {
 // "" is "allowed always".
 std::optional<std::string> Decompiler::BodyText(NodeId body, const CallName& call) const {
   std::vector<std::uint32_t> values;
+  if (const Node& node = pool_[body]; node.is_leaf) {
+    if (node.ret_value == abi::kAllow.value()) return "";
+    return fmt::format(": else -> {}", abi::RetValueToString(node.ret_value));
+  }
   for (const NodeId id : graph::ReachableFrom(pool_, body)) {
     if (pool_[id].is_leaf) values.push_back(pool_[id].ret_value);
   }
@@ -170,7 +185,6 @@ std::optional<std::string> Decompiler::BodyText(NodeId body, const CallName& cal
   const auto fallback = std::ranges::find(values, default_);
   const bool falls_back = fallback != values.end();
   if (falls_back) values.erase(fallback);
-  if (!falls_back && values.size() == 1 && values.front() == abi::kAllow.value()) return "";
   std::vector<std::string> clauses;
   for (const std::uint32_t value : values) {
     const bool is_rest = !falls_back && value == values.back();
@@ -196,7 +210,10 @@ base::Result<std::string> Decompiler::Write(NodeId bad_arch) {
   for (std::size_t i = 0; i < arches_.size(); ++i) {
     for (const Rule& rule : arches_[i].rules) {
       const Node& node = pool_[rule.body];
-      if (node.is_leaf && node.ret_value == default_) continue;
+      const bool is_default = node.is_leaf && node.ret_value == default_;
+      // Without a rule of its own a multiplexer follows the rules of the calls it stands for.
+      const bool is_multiplexer = rule.name == "socketcall" || rule.name == "ipc";
+      if (is_default && !is_multiplexer) continue;
       CallName call{arches_[i].arch,
                     abi::SignatureOf(arches_[i].arch, rule.name).value_or(abi::Signature{})};
       const std::optional<std::string> text = BodyText(rule.body, call);

@@ -13,6 +13,11 @@
 // for each pair of rules that share a number, not once for each way to them: what is no longer
 // tested below is not part of the state.
 //
+// Where a word is met for the first time and tested by value, both graphs are read as step
+// functions and merged like sorted lists (graph/steps.h): the same pairs, without a set for each
+// test on the way. That is the number dispatch, most of the work in comparing a compile with its
+// source.
+//
 // The architecture goes first, then the number, wherever both graphs allow it: regions then read as
 // "on x86_64, for these numbers".
 //
@@ -32,6 +37,7 @@
 #include "abi/syscalls.h"
 #include "base/check.h"
 #include "graph/reach.h"
+#include "graph/steps.h"
 
 namespace callgate::analyse {
 namespace {
@@ -112,6 +118,8 @@ class Multiplier {
   void FindLiveWords(NodeId a, NodeId b);
   std::uint8_t ChooseWord(const Pair& pair) const;
   void Expand(StateId id);
+  std::vector<Edge> MergeSteps(const Pair& pair, std::uint8_t word, Context& context,
+                               WordSets::Set& set);
   void Follow(const Pair& pair, WordSets::Set set, std::uint8_t word, Arrivals& arrivals);
   StateId StateAt(const Pair& pair, const Context& context);
   void CollectMeetings();
@@ -188,6 +196,37 @@ void Multiplier::Follow(const Pair& pair, WordSets::Set set, std::uint8_t word,
   arrive(false, no);
 }
 
+// `set` is the word's place in `context`.
+std::vector<Edge> Multiplier::MergeSteps(const Pair& pair, std::uint8_t word, Context& context,
+                                         WordSets::Set& set) {
+  const graph::Steps a = graph::StepsOf(pool_, pair.a, word);
+  const graph::Steps b = graph::StepsOf(pool_, pair.b, word);
+  product_.steps += a.size() + b.size();
+  Arrivals exits;
+  std::size_t i = 0;
+  std::size_t j = 0;
+  for (std::uint64_t first = 0; first <= UINT32_MAX;) {
+    const std::uint64_t a_end = i + 1 < a.size() ? a[i + 1].first : std::uint64_t{1} << 32;
+    const std::uint64_t b_end = j + 1 < b.size() ? b[j + 1].first : std::uint64_t{1} << 32;
+    const std::uint64_t end = std::min(a_end, b_end);
+    const Pair exit = {a[i].node, b[j].node};
+    if (!same_is_dull_ || exit.a != exit.b) {
+      WordSets::Set& there = exits[exit];
+      there = product_.sets.Union(there, product_.sets.Range(static_cast<std::uint32_t>(first),
+                                                             static_cast<std::uint32_t>(end - 1)));
+    }
+    if (a_end == end) ++i;
+    if (b_end == end) ++j;
+    first = end;
+  }
+  std::vector<Edge> edges;
+  for (const auto& [exit, values] : exits) {
+    set = values;
+    edges.push_back({values, StateAt(exit, context)});
+  }
+  return edges;
+}
+
 void Multiplier::Expand(StateId id) {
   const Pair pair = states_[id].pair;
   if (pool_[pair.a].is_leaf && pool_[pair.b].is_leaf) return;
@@ -200,6 +239,14 @@ void Multiplier::Expand(StateId id) {
   auto tests_word = [&](NodeId node) {
     return !pool_[node].is_leaf && pool_[node].predicate.word == word;
   };
+  const bool by_value =
+      graph::TestsValueOf(pool_[pair.a], word) || graph::TestsValueOf(pool_[pair.b], word);
+  if (by_value && constraint->set == WordSets::kAll) {
+    std::vector<Edge> merged = MergeSteps(pair, word, context, constraint->set);
+    states_[id].word = word;
+    states_[id].edges = std::move(merged);
+    return;
+  }
   std::vector<Edge> edges;
   Arrivals arrivals;
   arrivals[pair] = constraint->set;

@@ -50,8 +50,10 @@ WordSets::Halves WordSets::Split(Set set, const graph::Predicate& predicate) {
   return {bdd_.And(set, entry->second), bdd_.Without(set, entry->second)};
 }
 
-WordSets::Set WordSets::Only(std::uint32_t word) {
-  return SetOf({kAnyWord, graph::Op::kEqual, UINT32_MAX, word});
+WordSets::Set WordSets::Range(std::uint32_t first, std::uint32_t last) {
+  if (first == last) return SetOf({kAnyWord, graph::Op::kEqual, UINT32_MAX, first});
+  const Set from_first = SetOf({kAnyWord, graph::Op::kAtLeast, UINT32_MAX, first});
+  return bdd_.Without(from_first, SetOf({kAnyWord, graph::Op::kGreater, UINT32_MAX, last}));
 }
 
 bool WordSets::Contains(Set set, std::uint32_t word) const {

@@ -28,7 +28,8 @@ class WordSets {
   Halves Split(Set set, const graph::Predicate& predicate);
   Set Union(Set a, Set b) { return bdd_.Or(a, b); }
   Set Intersection(Set a, Set b) { return bdd_.And(a, b); }
-  Set Only(std::uint32_t word);
+  Set Only(std::uint32_t word) { return Range(word, word); }
+  Set Range(std::uint32_t first, std::uint32_t last);  // both ends belong to it
 
   bool Contains(Set set, std::uint32_t word) const;
   // The smallest member that is at least `from`.
