@@ -66,6 +66,30 @@ std::string RenderExcerpt(Span span, const SourceMap& sources, const Palette& pa
   return out + "\n";
 }
 
+std::string_view NameOf(Severity severity) {
+  switch (severity) {
+    case Severity::kError:
+      return "error";
+    case Severity::kWarning:
+      return "warning";
+    case Severity::kInfo:
+      return "info";
+  }
+  return {};
+}
+
+std::string_view ColorOf(Severity severity, const Palette& palette) {
+  switch (severity) {
+    case Severity::kError:
+      return palette.red;
+    case Severity::kWarning:
+      return palette.yellow;
+    case Severity::kInfo:
+      return palette.cyan;
+  }
+  return {};
+}
+
 }  // namespace
 
 Diagnostic& Diagnostics::Error(Span span, std::string message) {
@@ -101,14 +125,14 @@ void Diagnostics::SortByPlace() {
 
 std::string Render(const Diagnostic& diagnostic, const SourceMap& sources, Color color) {
   const Palette& palette = color == Color::kYes ? kColors : kPlain;
-  bool is_error = diagnostic.severity == Severity::kError;
   std::string out;
   if (diagnostic.span.valid()) {
     out += std::string(palette.bold) + Printable(sources.Label(diagnostic.span)) +
            std::string(palette.reset) + ": ";
   }
-  out += std::string(is_error ? palette.red : palette.yellow) + (is_error ? "error" : "warning") +
-         std::string(palette.reset) + ": " + diagnostic.message + "\n";
+  out += std::string(ColorOf(diagnostic.severity, palette)) +
+         std::string(NameOf(diagnostic.severity)) + std::string(palette.reset) + ": " +
+         diagnostic.message + "\n";
   if (diagnostic.span.valid()) out += RenderExcerpt(diagnostic.span, sources, palette);
   for (const Note& note : diagnostic.notes) {
     out += "  ";

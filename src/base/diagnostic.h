@@ -9,7 +9,8 @@
 
 namespace callgate::base {
 
-enum class Severity : std::uint8_t { kError, kWarning };
+// Info is for findings that are worth a look and nothing more; reading a policy makes none.
+enum class Severity : std::uint8_t { kError, kWarning, kInfo };
 
 // A remark below a diagnostic: "first defined here", "did you mean 'openat'?". A note without a
 // span is one line.
