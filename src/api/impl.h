@@ -11,6 +11,7 @@
 #include "bpf/program.h"
 #include "callgate/policy.h"
 #include "graph/graph.h"
+#include "policy/load.h"
 #include "policy/typed.h"
 
 namespace callgate {
@@ -19,6 +20,7 @@ namespace callgate {
 struct Policy::Impl {
   std::string name;
   base::SourceMap sources;
+  policy::LoadedPolicy loaded;
   policy::TypedPolicy typed;
   std::vector<Diagnostic> warnings;
   std::vector<std::string> files;

@@ -6,6 +6,7 @@
 #include "api/impl.h"
 #include "base/diagnostic.h"
 #include "policy/file_reader.h"
+#include "policy/load.h"
 #include "policy/lower.h"
 #include "policy/parser.h"
 #include "policy/print.h"
@@ -14,12 +15,14 @@
 namespace callgate {
 namespace {
 
-template <typename Read>
-std::expected<Policy, Diagnostics> MakePolicy(const std::string& name, Read read) {
+template <typename Load>
+std::expected<Policy, Diagnostics> MakePolicy(const std::string& name, Load load) {
   auto impl = std::make_shared<Policy::Impl>();
   base::Diagnostics diagnostics;
   const policy::DiskReader reader;
-  std::optional<policy::TypedPolicy> typed = read(reader, impl->sources, diagnostics);
+  impl->loaded = load(reader, impl->sources, diagnostics);
+  std::optional<policy::TypedPolicy> typed =
+      policy::Typecheck(impl->loaded, abi::NativeArch(), diagnostics);
   std::vector<Diagnostic> all = ToPublic(diagnostics, impl->sources);
   if (!typed) return std::unexpected(Diagnostics{std::move(all)});
   impl->name = name;
@@ -34,15 +37,14 @@ std::expected<Policy, Diagnostics> MakePolicy(const std::string& name, Read read
 std::expected<Policy, Diagnostics> Policy::FromFile(const std::string& path) {
   return MakePolicy(path, [&](const policy::FileReader& reader, base::SourceMap& sources,
                               base::Diagnostics& diagnostics) {
-    return policy::ReadPolicy(path, reader, abi::NativeArch(), sources, diagnostics);
+    return policy::Load(path, reader, sources, diagnostics);
   });
 }
 
 std::expected<Policy, Diagnostics> Policy::FromText(const std::string& name, std::string text) {
   return MakePolicy(name, [&](const policy::FileReader& reader, base::SourceMap& sources,
                               base::Diagnostics& diagnostics) {
-    return policy::ReadPolicyText(name, std::move(text), reader, abi::NativeArch(), sources,
-                                  diagnostics);
+    return policy::LoadText(name, std::move(text), reader, sources, diagnostics);
   });
 }
 

@@ -2,8 +2,9 @@
 //
 // Raw filters are known by a NUL byte, which no text has and every filter holds (the code of each
 // instruction has an upper half of 0). Hex, JSON and listings are known by how they begin, foreign
-// policies by what is in them; all else is a policy, and its reader says what is wrong with it. A
-// minijail policy looks like one of callgate's, so there the file's name decides.
+// policies by what is in them; what assembles is assembly; all else is a policy, and its reader
+// says what is wrong with it. A minijail policy looks like one of callgate's, so there the file's
+// name decides.
 
 #include "api/subject.h"
 
@@ -67,10 +68,12 @@ bool IsDump(std::string_view bytes) {
   return is_json || bytes.find('\0') != std::string_view::npos || IsHexListing(bytes);
 }
 
-Subject MakeSubject(std::string name, std::vector<bpf::Program> filters) {
+Subject MakeSubject(std::string name, std::vector<bpf::Program> filters,
+                    std::optional<Policy> policy = std::nullopt) {
   auto impl = std::make_shared<Subject::Impl>();
   impl->name = std::move(name);
   impl->filters = std::move(filters);
+  impl->policy = std::move(policy);
   return Subject(std::move(impl));
 }
 
@@ -102,8 +105,14 @@ std::expected<Subject, Diagnostics> ReadSubject(const std::string& name, std::st
     }
     return MakeSubject(name, {*std::move(filter)});
   }
-  std::expected<Policy, Diagnostics> policy =
-      IsForeign(name, bytes) ? ReadForeign(name, bytes) : read_policy();
+  const bool is_foreign = IsForeign(name, bytes);
+  // Other assembly has no mark, but no policy is assembly without a mistake.
+  if (!is_foreign) {
+    if (auto filter = Program::FromAssembly(name, std::string(bytes))) {
+      return MakeSubject(name, {ToInternal(filter->instructions())});
+    }
+  }
+  std::expected<Policy, Diagnostics> policy = is_foreign ? ReadForeign(name, bytes) : read_policy();
   if (!policy) return std::unexpected(std::move(policy.error()));
   auto subject = Subject::FromPolicy(*policy);
   if (!subject) return Refuse(name, subject.error().message);
@@ -122,6 +131,7 @@ std::uint32_t Subject::Impl::Run(const abi::CallWords& words) const {
 }
 
 const std::string& Subject::name() const { return impl_->name; }
+bool Subject::is_policy() const { return impl_->policy.has_value(); }
 
 std::expected<Subject, Diagnostics> Subject::FromFile(const std::string& path) {
   const base::Result<std::string> bytes = policy::DiskReader().Read(path);
@@ -137,7 +147,7 @@ Result<Subject> Subject::FromPolicy(const Policy& policy) {
   if (auto error = NeedsMoreThanAFilter(policy)) return std::unexpected(*error);
   base::Result<bpf::Program> filter = CompileValidated(policy::Lower(policy.impl().typed));
   if (!filter) return std::unexpected(Error{filter.error().ToString()});
-  return MakeSubject(policy.name(), {*std::move(filter)});
+  return MakeSubject(policy.name(), {*std::move(filter)}, policy);
 }
 
 Result<Subject> Subject::FromStack(const std::string& name, const std::vector<Program>& filters) {

@@ -16,6 +16,7 @@ namespace callgate {
 struct Subject::Impl {
   std::string name;
   std::vector<bpf::Program> filters;  // oldest first; each passes bpf::Verify
+  std::optional<Policy> policy;       // where the one filter comes from, for places in its text
 
   analyse::Lifted LiftInto(graph::Pool& pool) const;
   // By the interpreter.
