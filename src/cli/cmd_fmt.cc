@@ -1,6 +1,4 @@
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
+#include <string>
 
 #include "cli/exit_status.h"
 #include "cli/output.h"
@@ -8,22 +6,6 @@
 #include "fmt/format.h"
 
 namespace callgate::cli {
-namespace {
-
-// Writes beside the file and renames, so that a full disk or a crash never leaves half a policy.
-bool Replace(const std::string& path, const std::string& text) {
-  std::string temporary = path + ".callgate-fmt";
-  std::FILE* file = std::fopen(temporary.c_str(), "wxe");
-  bool ok = file != nullptr && std::fwrite(text.data(), 1, text.size(), file) == text.size();
-  if (file != nullptr) ok = std::fclose(file) == 0 && ok;
-  if (ok && std::rename(temporary.c_str(), path.c_str()) == 0) return true;
-  Complain("fmt", fmt::format("cannot rewrite {}: {}", path, std::strerror(errno)));
-  if (file != nullptr) std::remove(temporary.c_str());
-  return false;
-}
-
-}  // namespace
-
 int RunFmt(const Arguments& arguments) {
   const Verb& verb = VerbNamed("fmt");
   if (arguments.operands.empty()) return UsageError(verb, "no policy given");
@@ -49,7 +31,7 @@ int RunFmt(const Arguments& arguments) {
       if (changed) Complain("fmt", fmt::format("{} is not in canonical form", path));
       if (changed) status = kDoesNotHold;
     } else if (in_place && path != "-") {
-      if (changed && !Replace(path, *formatted)) return kBadInput;
+      if (changed && !ReplaceFile("fmt", path, *formatted)) return kBadInput;
     } else {
       output += *formatted;
     }

@@ -31,6 +31,18 @@ std::string_view SourceName(VerdictSource source) {
   return "";
 }
 
+std::string_view SeverityName(LintSeverity severity) {
+  switch (severity) {
+    case LintSeverity::kInfo:
+      return "info";
+    case LintSeverity::kWarning:
+      return "warning";
+    case LintSeverity::kError:
+      return "error";
+  }
+  return "";
+}
+
 Json ToJson(const Verdict& verdict) {
   return {{"action", verdict.action},
           {"ret_value", verdict.ret_value},
@@ -215,6 +227,24 @@ std::string ReportJson(const CompileReport& report) {
                 report.measured_install_us ? Json(*report.measured_install_us) : Json()},
                {"abis", abis},
                {"passes", passes}});
+}
+
+std::string FindingsJson(const std::vector<LintFinding>& findings) {
+  Json all = Json::array();
+  for (const LintFinding& finding : findings) {
+    all.push_back({{"id", finding.id},
+                   {"severity", SeverityName(finding.severity)},
+                   {"message", finding.message},
+                   {"file", finding.file},
+                   {"line", finding.line},
+                   {"column", finding.column},
+                   {"instruction", finding.instruction ? Json(*finding.instruction) : Json()},
+                   {"witness", finding.witness},
+                   {"notes", finding.notes},
+                   {"can_fix", finding.can_fix},
+                   {"suppressed", finding.is_suppressed}});
+  }
+  return Dump(all);
 }
 
 std::string FeaturesJson(const std::vector<Feature>& features) {

@@ -5,14 +5,16 @@
 
 #include "callgate/analysis.h"
 #include "callgate/compile.h"
+#include "callgate/lint.h"
 #include "callgate/policy.h"
 #include "callgate/system.h"
 
 namespace callgate::cli {
 
-// The only file of the CLI that includes the JSON library. Each function returns one document and a
-// newline.
+// With sarif.h, the only file of the CLI that includes the JSON library. Each function returns one
+// document and a newline.
 std::string DiagnosticsJson(const std::vector<Diagnostic>& diagnostics);
+std::string FindingsJson(const std::vector<LintFinding>& findings);
 std::string EvaluationsJson(const std::vector<Evaluation>& evaluations);
 std::string LogRecordsJson(const std::vector<LogRecord>& records);
 std::string ComparisonJson(const Subject& a, const Subject& b, const Comparison& comparison);

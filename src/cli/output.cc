@@ -66,6 +66,26 @@ Result<std::string> ReadInput(const std::string& path) {
   return text;
 }
 
+bool ReplaceFile(std::string_view verb, const std::string& path, const std::string& text) {
+  const std::string temporary = fmt::format("{}.callgate-{}", path, verb);
+  std::FILE* file = std::fopen(temporary.c_str(), "wxe");
+  bool ok = file != nullptr && std::fwrite(text.data(), 1, text.size(), file) == text.size();
+  if (file != nullptr) ok = std::fclose(file) == 0 && ok;
+  if (ok && std::rename(temporary.c_str(), path.c_str()) == 0) return true;
+  Complain(verb, fmt::format("cannot rewrite {}: {}", path, std::strerror(errno)));
+  if (file != nullptr) std::remove(temporary.c_str());
+  return false;
+}
+
+bool WriteFile(std::string_view verb, const std::string& path, std::string_view bytes) {
+  std::FILE* file = std::fopen(path.c_str(), "wbe");
+  bool ok = file != nullptr && std::fwrite(bytes.data(), 1, bytes.size(), file) == bytes.size();
+  if (file != nullptr) ok = std::fclose(file) == 0 && ok;
+  if (ok) return true;
+  Complain(verb, fmt::format("cannot write {}: {}", path, std::strerror(errno)));
+  return false;
+}
+
 void PrintDiagnostic(const Diagnostic& diagnostic) {
   std::fputs((UseColor(STDERR_FILENO) ? diagnostic.color_text : diagnostic.text).c_str(), stderr);
 }

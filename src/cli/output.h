@@ -37,6 +37,13 @@ std::string ExceptionsText(const Decompiled& decompiled);
 // All of a file; "-" is standard input.
 Result<std::string> ReadInput(const std::string& path);
 
+// Writes beside the file and renames, so that a full disk or a crash never leaves half a policy.
+// False: it failed, and the verb has said so.
+bool ReplaceFile(std::string_view verb, const std::string& path, const std::string& text);
+
+// False: it failed, and the verb has said so.
+bool WriteFile(std::string_view verb, const std::string& path, std::string_view bytes);
+
 void PrintDiagnostic(const Diagnostic& diagnostic);
 
 }  // namespace callgate::cli

@@ -3,9 +3,6 @@
 #include <unistd.h>
 
 #include <array>
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
 
 #include "base/nearest.h"
 #include "cli/exit_status.h"
@@ -67,7 +64,8 @@ int WriteFile(const Verb& verb, const std::string& path, std::string_view bytes)
 int WriteProgram(const Verb& verb, const ProgramOutput& output, const Program& program) {
   auto bytes = program.Write(output.format, output.name);
   if (!bytes) return UsageError(verb, bytes.error().message);
-  return output.path == "-" ? Finish(*bytes, kHolds) : WriteFile(verb, output.path, *bytes);
+  if (output.path == "-") return Finish(*bytes, kHolds);
+  return WriteFile(verb.name, output.path, *bytes) ? kHolds : kBadInput;
 }
 
 }  // namespace callgate::cli

@@ -75,6 +75,15 @@ constexpr Option kImportOptions[] = {
     {"cap", 0, "LIST", "docker: the container's capabilities (default: Docker's)"},
     {"kernel", 0, "VERSION", "docker: the kernel's version (default: a new one)"},
     {"include", 0, "FOLDER", "minijail, kafel: look for included files there"},
+constexpr Option kLintOptions[] = {
+    {"severity", 's', "LEVEL", "exit 1 from this level on: info, warning (default) or error"},
+    {"fix", 0, "", "mend in the policies what a machine can mend"},
+    {"sarif", 0, "", "SARIF 2.1.0, for code review tools"},
+    kJson,
+};
+
+constexpr Option kReportOptions[] = {
+    {"output", 'o', "FILE", "write there instead of to standard output"},
 };
 
 constexpr Option kRunOptions[] = {
@@ -195,6 +204,20 @@ constexpr Verb kVerbs[] = {
      "and what it guarantees. Exits 0 if a filter alone keeps the policy, 1 if it\n"
      "needs the supervisor.",
      kPlanOptions, RunPlan, kBadInput},
+    {"lint", "the mistakes experts look for", "FILE...",
+     "Looks for mistakes in policies and filters ('-' is standard input): filters in\n"
+     "the formats raw, hex, json and listing, by whatever tool. Each finding has an id,\n"
+     "which callgate-lint(7) explains, and a call that shows it. A comment in the\n"
+     "policy, '# lint: allow CG0501 REASON', suppresses one.\n"
+     "\n"
+     "Exits 0 if there is no finding of the level, 1 if there is, 2 if a FILE is bad.",
+     kLintOptions, RunLint, kBadInput},
+    {"report", "a policy or filter as a page for people", "A [B]",
+     "Writes one self-contained HTML page about the policy or filter A ('-' is standard\n"
+     "input): every call by group with its verdict, argument rules in words, what lint\n"
+     "finds, which calls the kernel runs the filter for. With B, every difference\n"
+     "between the two with a call that shows it.",
+     kReportOptions, RunReport, kBadInput},
     {"doctor", "what of callgate works on this machine", "",
      "Probes the kernel and this process's rights, and says what each gap means and\n"
      "what to do about it. Exits 0 if 'callgate run' works here, else 1.",

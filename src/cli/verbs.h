@@ -18,6 +18,8 @@ int RunExport(const Arguments& arguments);
 int RunFmt(const Arguments& arguments);
 int RunCompile(const Arguments& arguments);
 int RunDisasm(const Arguments& arguments);
+int RunLint(const Arguments& arguments);
+int RunReport(const Arguments& arguments);
 int RunEval(const Arguments& arguments);
 int RunExplain(const Arguments& arguments);
 int RunDiff(const Arguments& arguments);

@@ -1,0 +1,11 @@
+ld [4]
+jeq #0xc000003e, number, kill
+number: ld [0]
+jge #0x40000000, kill, known
+known: jeq #302, limit, kill
+limit: ld [32]
+jeq #0, high, kill
+high: ld [36]
+jeq #0, allow, kill
+kill: ret #0x80000000
+allow: ret #0x7fff0000

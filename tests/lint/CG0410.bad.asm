@@ -1,0 +1,8 @@
+ld [4]
+jeq #0xc000003e, number, kill
+number: ld [0]
+jge #0x40000000, kill, known
+known: jeq #162, odd, kill
+odd: ret #0x12345678
+kill: ret #0x80000000
+allow: ret #0x7fff0000
