@@ -38,7 +38,7 @@ class CALLGATE_EXPORT Subject {
 
   const std::string& name() const;
   std::vector<Program> filters() const;  // oldest first
-  bool is_policy() const;  // its text is known
+  bool is_policy() const;                // its text is known
 
   struct Impl;
   explicit Subject(std::shared_ptr<const Impl> impl) : impl_(std::move(impl)) {}

@@ -75,6 +75,8 @@ constexpr Option kImportOptions[] = {
     {"cap", 0, "LIST", "docker: the container's capabilities (default: Docker's)"},
     {"kernel", 0, "VERSION", "docker: the kernel's version (default: a new one)"},
     {"include", 0, "FOLDER", "minijail, kafel: look for included files there"},
+};
+
 constexpr Option kLintOptions[] = {
     {"severity", 's', "LEVEL", "exit 1 from this level on: info, warning (default) or error"},
     {"fix", 0, "", "mend in the policies what a machine can mend"},

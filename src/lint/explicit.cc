@@ -1,6 +1,7 @@
 #include "lint/explicit.h"
 
 #include <algorithm>
+#include <map>
 #include <variant>
 
 #include "abi/action.h"
@@ -34,6 +35,22 @@ bool HasComment(const ast::Statement& statement) {
          });
 }
 
+// What most denied calls of the ABI get: in a list of what is allowed, the answer to those it
+// leaves out, where that is another than for unknown numbers.
+graph::NodeId UsualDenial(Subject& subject, abi::ArchId arch) {
+  std::map<graph::NodeId, std::size_t> counts;
+  for (const abi::Syscall& syscall : abi::SyscallsOf(arch)) {
+    const graph::NodeId body = subject.decisions.BodyOf(arch, syscall);
+    const graph::Node& node = subject.decisions.pool()[body];
+    const bool is_denied =
+        node.is_leaf && subject.decisions.OutcomeOf(node.ret_value) == Outcome::kDenied;
+    if (is_denied) ++counts[body];
+  }
+  // Asked about a call that is denied, so there is one.
+  return std::ranges::max_element(counts, {}, [](const auto& entry) { return entry.second; })
+      ->first;
+}
+
 }  // namespace
 
 bool IsHidden(Subject& subject, abi::ArchId arch, std::string_view name) {
@@ -50,7 +67,9 @@ bool IsDeniedOnPurpose(Subject& subject, abi::ArchId arch, std::string_view name
   if (syscall == nullptr || IsHidden(subject, arch, name)) return false;
   if (!subject.decisions.Always(arch, name, Outcome::kDenied)) return false;
   if (!subject.text) {
-    return subject.decisions.BodyOf(arch, *syscall) != subject.decisions.UnknownBody(arch);
+    const graph::NodeId body = subject.decisions.BodyOf(arch, *syscall);
+    return body != subject.decisions.UnknownBody(arch) &&
+           (!subject.is_allowlist || body != UsualDenial(subject, arch));
   }
   const abi::Call call = CallOf({}, arch, syscall->nr);
   return policy::Judge(*subject.text->typed, call).reason == policy::Reason::kClause;

@@ -9,8 +9,8 @@ namespace callgate::lint {
 // What the author meant, as far as it can be seen.
 
 // Is the call never allowed, and was that said of this call: by a clause of a policy; in a filter
-// by another answer than unknown numbers get? Not if the answer is ENOSYS: that hides a call so
-// that a sibling is used, and denies nothing.
+// by another answer than unknown numbers and most denied calls get? Not if the answer is ENOSYS:
+// that hides a call so that a sibling is used, and denies nothing.
 bool IsDeniedOnPurpose(Subject& subject, abi::ArchId arch, std::string_view syscall);
 
 // Is ENOSYS the answer to each call of this number?
