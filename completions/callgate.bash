@@ -36,7 +36,6 @@ _callgate() {
       ;;
     --name | --status-fd | -a | --arch | --never | --always | --cap | --kernel) ;;
     -s | --severity) mapfile -t COMPREPLY < <(compgen -W "info warning error" -- "$current") ;;
-    --name | --status-fd | -a | --arch | --never | --always) ;;
     *)
       if [[ $verb == help ]]; then
         mapfile -t COMPREPLY < <(compgen -W \
@@ -45,8 +44,7 @@ _callgate() {
         mapfile -t COMPREPLY < <(compgen -W \
           "$("$program" "$verb" --help 2>/dev/null | sed -n '/^options:/,$p' |
             grep -oE '^ +(-[a-z], )?--[a-z-]+' | tr -d ,)" -- "$current")
-      elif [[ $verb == @(asm|disasm|decompile|diff|explain|import|prove) ]]; then
-      elif [[ $verb == @(asm|disasm|decompile|diff|explain|lint|prove|report) ]]; then
+      elif [[ $verb == @(asm|disasm|decompile|diff|explain|import|lint|prove|report) ]]; then
         compopt -o filenames 2>/dev/null
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
       else

@@ -212,7 +212,7 @@ TEST(Foreign, WordsOfTheFileCannotLeaveTheirComment) {
 
 TEST(Foreign, PolicyLargerThanAPolicyMayBeIsRefused) {
   std::string text = "read: arg0 == 0";
-  for (int i = 1; i < 400'000; ++i) text += fmt::format("||arg0=={}", 2 * i);
+  for (int i = 1; i < 530'000; ++i) text += fmt::format("||arg0=={}", 2 * i);
   Outcome outcome = Read(text, {.format = ForeignFormat::kMinijail,
                                 .arch = {},
                                 .capabilities = {},
