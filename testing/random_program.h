@@ -14,7 +14,8 @@ namespace callgate::testing {
 // How many random cases a test runs: CALLGATE_RANDOM_COUNT, or the default that fits a quick test,
 // a tenth of it under sanitizers.
 std::uint64_t RandomCount(std::uint64_t default_count);
-// CALLGATE_RANDOM_SEED, or a new one a run. A test prints it with every failure.
+// CALLGATE_RANDOM_SEED, or 1: whether a change may be merged must not depend on luck, so it is the
+// long runs that look elsewhere. A test prints it with every failure.
 std::uint64_t RandomSeed();
 
 // Random filter programs and calls, dense in what goes wrong: boundary constants, every opcode,
