@@ -1,26 +1,21 @@
 // The running kernel is the last word: random policies are compiled, the filters installed in
 // children, and calls made whose verdicts the kernel reads back. They must be what Judge says.
 //
-//   CALLGATE_KERNEL_POLICIES  how many random policies (default 500)
-//   CALLGATE_RANDOM_SEED      the first one's seed (default 1); each policy has the next number
+//   CALLGATE_RANDOM_COUNT  how many random policies (default 500)
+//   CALLGATE_RANDOM_SEED   the first one's seed (default 1); each policy has the next number
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <vector>
 
 #include "codegen/compile.h"
 #include "policy/lower.h"
 #include "testing/kernel_oracle.h"
+#include "testing/random_program.h"
 #include "testing/random_typed_policy.h"
 
 namespace callgate {
 namespace {
-
-std::uint64_t FromEnvironment(const char* name, std::uint64_t fallback) {
-  const char* text = std::getenv(name);
-  return text == nullptr ? fallback : std::strtoull(text, nullptr, 0);
-}
 
 // Policies for what this machine can call.
 testing::RandomPolicyShape NativePolicy() {
@@ -34,8 +29,8 @@ testing::RandomPolicyShape NativePolicy() {
 }
 
 TEST(KernelEquivalence, KernelDecidesRandomPoliciesAsJudgeDoes) {
-  const std::uint64_t count = FromEnvironment("CALLGATE_KERNEL_POLICIES", 500);
-  const std::uint64_t first_seed = FromEnvironment("CALLGATE_RANDOM_SEED", 1);
+  const std::uint64_t count = testing::RandomCount(500);
+  const std::uint64_t first_seed = testing::RandomSeed();
   constexpr int kCallsPerPolicy = 40;
   const testing::RandomPolicyShape shape = NativePolicy();
   std::uint64_t calls_made = 0;

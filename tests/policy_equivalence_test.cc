@@ -4,12 +4,11 @@
 // code. And the proof of each compile, which compares the two graphs, must hold. A disagreement is
 // shrunk to the smallest policy that still shows it.
 //
-//   CALLGATE_RANDOM_POLICIES  how many random policies (default 3000)
-//   CALLGATE_RANDOM_SEED      the first one's seed (default 1); each policy has the next number
+//   CALLGATE_RANDOM_COUNT  how many random policies (default 3000)
+//   CALLGATE_RANDOM_SEED   the first one's seed (default 1); each policy has the next number
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <functional>
 #include <optional>
 #include <string>
@@ -21,6 +20,7 @@
 #include "codegen/compile.h"
 #include "graph/combine.h"
 #include "policy/lower.h"
+#include "testing/random_program.h"
 #include "testing/random_typed_policy.h"
 
 namespace callgate {
@@ -32,11 +32,6 @@ using policy::Expr;
 using policy::PolicyAction;
 using policy::TypedPolicy;
 using policy::Verb;
-
-std::uint64_t FromEnvironment(const char* name, std::uint64_t fallback) {
-  const char* text = std::getenv(name);
-  return text == nullptr ? fallback : std::strtoull(text, nullptr, 0);
-}
 
 // The words of a call are in the byte order of the machine that makes it.
 abi::CallWords WordsOf(const abi::Call& call) {
@@ -97,8 +92,8 @@ std::string Report(const TypedPolicy& policy, const abi::Call& call) {
 }
 
 TEST(PolicyEquivalence, RandomPoliciesOnCallsAtTheirEdges) {
-  const std::uint64_t count = FromEnvironment("CALLGATE_RANDOM_POLICIES", 3'000);
-  const std::uint64_t first_seed = FromEnvironment("CALLGATE_RANDOM_SEED", 1);
+  const std::uint64_t count = testing::RandomCount(3'000);
+  const std::uint64_t first_seed = testing::RandomSeed();
   constexpr int kCallsPerPolicy = 200;
   const testing::RandomPolicyShape shape = testing::AnyPolicy();
   std::uint64_t compiled = 0;
@@ -141,8 +136,8 @@ struct RandomOptions {
 };
 
 TEST(PolicyEquivalence, AnyPassesAndProfiles) {
-  const std::uint64_t count = FromEnvironment("CALLGATE_RANDOM_POLICIES", 3'000) / 3;
-  const std::uint64_t first_seed = FromEnvironment("CALLGATE_RANDOM_SEED", 1);
+  const std::uint64_t count = testing::RandomCount(3'000) / 3;
+  const std::uint64_t first_seed = testing::RandomSeed();
   const testing::RandomPolicyShape shape = testing::AnyPolicy();
   for (std::uint64_t seed = first_seed; seed < first_seed + count; ++seed) {
     testing::Random random(seed);
@@ -160,8 +155,8 @@ TEST(PolicyEquivalence, AnyPassesAndProfiles) {
 }
 
 TEST(PolicyEquivalence, FusedLayersAreAsStrictAsTheStack) {
-  const std::uint64_t count = FromEnvironment("CALLGATE_RANDOM_POLICIES", 3'000) / 10;
-  const std::uint64_t first_seed = FromEnvironment("CALLGATE_RANDOM_SEED", 1);
+  const std::uint64_t count = testing::RandomCount(3'000) / 10;
+  const std::uint64_t first_seed = testing::RandomSeed();
   testing::RandomPolicyShape shape = testing::AnyPolicy();
   shape.max_rules = 12;
   for (std::uint64_t seed = first_seed; seed < first_seed + count; ++seed) {

@@ -166,7 +166,7 @@ class Random {
 };
 
 TEST(Split, FilterAsksExactlyWhereRegistersDoNotDecide) {
-  const char* scale = std::getenv("CALLGATE_RANDOM_POLICIES");
+  const char* scale = std::getenv("CALLGATE_RANDOM_COUNT");
   std::uint32_t count = scale != nullptr ? static_cast<std::uint32_t>(std::atoi(scale)) : 400;
   std::size_t looks = 0, decided = 0;
   for (std::uint32_t seed = 0; seed < count; ++seed) {
