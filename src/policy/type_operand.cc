@@ -96,13 +96,13 @@ bool ApplyType(const TypeContext& context, const ast::Test& test, Subject& subje
   // 32 bits of a joined pair are its low register.
   if (type->bits == 32) operand.high_slot.reset();
   if (subject.argument == nullptr || natural == type->bits) return true;
-  std::string message = fmt::format("the kernel looks at {} bits of '{}', this at {}", natural,
-                                    operand.name, type->bits);
+  const std::string message = fmt::format("the kernel looks at {} bits of '{}', this at {}",
+                                          natural, operand.name, type->bits);
   if (type->bits < natural) {
-    context.report.Doubt(Report::Reason::kType, test.as_span, std::move(message),
+    context.report.Doubt(Report::Reason::kType, test.as_span, message,
                          "calls that differ in the other bits get the same verdict");
   } else if (abi::ArchOf(context.arch).bits == 64) {
-    context.report.Doubt(Report::Reason::kType, test.as_span, std::move(message),
+    context.report.Doubt(Report::Reason::kType, test.as_span, message,
                          "the caller sets the other bits as it likes, without changing the call");
   }
   return true;
