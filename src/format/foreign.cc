@@ -102,7 +102,7 @@ std::string BodyText(const Body& body, const std::string& default_action) {
     if (!text.empty()) text += "; ";
     if (predicate.is_true()) {
       if (text.empty() && action == "allow") return "1";
-      return text + "else -> " + action;
+      return text.append("else -> ").append(action);
     }
     text += predicate.text();
     if (action != "allow") text += " -> " + action;

@@ -210,7 +210,7 @@ class MinijailReader {
       ++position_;
       bool here = true;
       if (TryTake("[") && !Metadata(here)) return false;
-      if (here) names.push_back(std::move(name));
+      if (here) names.push_back(name);
     } while (braces && TryTake(","));
     if (braces && !Expect("}")) return false;
     if (!Expect(":")) return false;

@@ -96,7 +96,7 @@ std::string MinijailAction(const PolicyAction& action, abi::ArchId arch) {
 std::string MinijailConjunction(const Cube& cube, abi::ArchId arch) {
   const std::uint64_t all = abi::ArchOf(arch).bits == 64 ? UINT64_MAX : UINT32_MAX;
   std::string out;
-  auto add = [&](std::string atom) {
+  auto add = [&](const std::string& atom) {
     if (!out.empty()) out += " && ";
     out += atom;
   };
