@@ -18,6 +18,7 @@ if [[ ! -e build/clang/build.ninja ]]; then
 else
   cmake build/clang >build/clang/configure.log # new files get their compile command
 fi
+python3 tests/mutate.py . build/clang/tests/mutated # what the mutation test includes
 stamps=${XDG_CACHE_HOME:-$HOME/.cache}/callgate/tidy
 mkdir -p "$stamps"
 

@@ -194,7 +194,7 @@ CG_UNDER_TEST base::Result<int> InChild(std::span<const Program> filters, Board*
   // vfork, since copying page tables would be most of the work. The child has handlers, limits and
   // filters of its own, writes to the board alone, and never returns from here; the caller's thread
   // waits until it is dead.
-  const pid_t child = vfork();
+  const pid_t child = vfork();  // NOLINT(bugprone-unsafe-functions): posix_spawn only executes
   if (child < 0) return base::Fail(base::ErrnoError("fork", "a child for the kernel oracle"));
   if (child == 0) {
     g_board_of_child = board;

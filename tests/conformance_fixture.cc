@@ -40,17 +40,24 @@ void MakeFile(const char* name, const char* text, mode_t mode) {
   close(fd);
 }
 
+std::string JoinPath(std::string path, const std::string& name) {
+  path += '/';
+  path += name;
+  return path;
+}
+
 void Remove(const std::string& path) {
   DIR* directory = OpenDirectory(path);
   if (directory != nullptr) {
     while (dirent* entry = readdir(directory)) {
       std::string name = entry->d_name;
       if (name == "." || name == "..") continue;
+      std::string file = JoinPath(path, name);
       if (entry->d_type == DT_DIR) {
-        chmod((path + "/" + name).c_str(), 0700);  // not of a link: it would follow it
-        Remove(path + "/" + name);
+        chmod(file.c_str(), 0700);  // not of a link: it would follow it
+        Remove(file);
       } else {
-        unlink((path + "/" + name).c_str());
+        unlink(file.c_str());
       }
     }
     closedir(directory);
@@ -68,7 +75,7 @@ void List(const std::string& path, std::string& out) {
   std::sort(names.begin(), names.end());
   for (const std::string& name : names) {
     if (name == "." || name == "..") continue;
-    std::string whole = path + "/" + name;
+    std::string whole = JoinPath(path, name);
     struct stat status{};
     if (lstat(whole.c_str(), &status) < 0) continue;
     char line[512];

@@ -405,12 +405,7 @@ const std::map<std::string, std::function<void()>> kProbes{
      }},
 };
 
-}  // namespace
-}  // namespace callgate::conformance
-
-int main(int argc, char** argv) {
-  if (argc != 4) return 2;
-  using namespace callgate::conformance;
+void Probe(char** argv) {
   root = argv[1];
   opens_by_open = std::string(argv[2]) == "openat";
   auto run = [&] {
@@ -425,5 +420,13 @@ int main(int argc, char** argv) {
   stride = std::max(1L, shapes / std::max(1L, std::atol(argv[3])));
   shapes = 0;
   run();
+}
+
+}  // namespace
+}  // namespace callgate::conformance
+
+int main(int argc, char** argv) {
+  if (argc != 4) return 2;
+  callgate::conformance::Probe(argv);
   return 0;
 }

@@ -15,7 +15,7 @@ namespace callgate::conformance {
 namespace {
 
 // What is the same for the same file made twice.
-long Stat(std::function<long(struct stat*)> call) {
+long Stat(const std::function<long(struct stat*)>& call) {
   struct stat status{};
   long result = call(&status);
   int error = errno;
@@ -28,7 +28,7 @@ long Stat(std::function<long(struct stat*)> call) {
 }  // namespace
 
 void ProbeTelling(const std::string& call) {
-  auto access = [&](long nr, std::vector<long> modes, bool has_dirfd) {
+  auto access = [&](long nr, const std::vector<long>& modes, bool has_dirfd) {
     ProbeOnePath(call, modes, has_dirfd, [nr, has_dirfd](int at, const char* path, long mode) {
       return has_dirfd ? syscall(nr, at, path, mode) : syscall(nr, path, mode);
     });

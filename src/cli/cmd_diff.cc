@@ -55,10 +55,12 @@ std::string Describe(const Subject& a, const Subject& b, const std::vector<Diffe
   std::string text;
   for (std::size_t i = 0; i < all.size();) {
     const Difference& first = all[i];
+    std::size_t end = i + 1;
+    while (end < all.size() && SameBreath(first, all[end])) ++end;
     std::vector<std::string> calls;
-    do {
+    for (; i < end; ++i) {
       calls.push_back(all[i].every_argument ? all[i].call : all[i].call + "(…)");
-    } while (++i < all.size() && SameBreath(first, all[i]));
+    }
     text += fmt::format("  {:<8} {}\n", KindText(first.kind), Wrapped(calls));
     text += fmt::format("{}{} → {}   {} → {}   witness: {} on {}\n", kIndent, a.name(),
                         first.a_action, b.name(), first.b_action, first.witness_text, first.arch);

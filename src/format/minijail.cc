@@ -17,6 +17,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <memory>
 #include <optional>
 #include <set>
 
@@ -418,12 +419,13 @@ class MinijailReader {
         base = 8;
       }
       std::uint64_t value = 0;
-      const char* end = digits.data() + digits.size();
-      auto [stop, error] = std::from_chars(digits.data(), end, value, base);
+      const char* begin = std::to_address(digits.begin());
+      const char* end = std::to_address(digits.end());
+      auto [stop, error] = std::from_chars(begin, end, value, base);
       if (error == std::errc() && stop == end) return negative ? 0 - value : value;
       return reading_.Fail(span, fmt::format("'{}' is no number of 64 bits", word.substr(0, 40)));
     }
-    if (auto value = abi::FindConstant(arch_, word)) return *value;
+    if (auto value = abi::FindConstant(arch_, word)) return value;
     return reading_.Fail(span, fmt::format("'{}' is no constant of {}", word.substr(0, 60),
                                            abi::ArchOf(arch_).name));
   }

@@ -55,13 +55,14 @@ TEST(ReadIdentity, OfThisThread) {
 
 TEST(ReadIdentity, OfNobodyIsNone) { EXPECT_FALSE(ReadIdentity(0x7fffffff)); }
 
-std::string WithSignals(std::string own, std::string shared, std::string blocked, int threads) {
+std::string WithSignals(const std::string& own, const std::string& shared,
+                        const std::string& blocked, int threads) {
   return "Threads:\t" + std::to_string(threads) + "\nSigQ:\t0/1\nSigPnd:\t" + own + "\nShdPnd:\t" +
          shared + "\nSigBlk:\t" + blocked + "\nSigIgn:\t0\n";
 }
 
 TEST(PendingSignal, OfTheThreadOrOfItsProcess) {
-  auto parse = [](std::string text) { return ParsePendingSignal("Name:\tx\n" + text); };
+  auto parse = [](const std::string& text) { return ParsePendingSignal("Name:\tx\n" + text); };
   EXPECT_EQ(parse(WithSignals("0", "0", "0", 1)), PendingSignal::kNone);
   EXPECT_EQ(parse(WithSignals("200", "0", "0", 4)), PendingSignal::kOwn);
   EXPECT_EQ(parse(WithSignals("0", "200", "0", 1)), PendingSignal::kOwn);

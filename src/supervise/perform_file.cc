@@ -23,7 +23,7 @@
 namespace callgate::supervise {
 namespace {
 
-constexpr std::int8_t kNone = -1;
+constexpr int kNone = -1;
 constexpr std::uint64_t kMaxXattrValue = 65536;  // XATTR_SIZE_MAX
 constexpr std::uint32_t kFlagNofollow = AT_SYMLINK_NOFOLLOW;
 
@@ -42,11 +42,11 @@ enum class What : std::uint8_t {
 struct Layout {
   std::string_view call;
   What what;
-  std::int8_t dirfd = kNone;
-  std::int8_t path = 0;
-  std::int8_t first = 1;
-  std::int8_t flags = kNone;  // AT_* flags
-  bool follows = true;        // where no flag says otherwise
+  int dirfd = kNone;
+  int path = 0;
+  int first = 1;
+  int flags = kNone;    // AT_* flags
+  bool follows = true;  // where no flag says otherwise
 };
 
 constexpr std::array<Layout, 16> kLayouts{{
@@ -76,7 +76,9 @@ class FilePerformer final : public Performer {
   Reply Perform(Inputs& inputs, const Surroundings& around) override;
 
  private:
-  std::size_t Slot(int behind) const { return static_cast<std::size_t>(layout_.first + behind); }
+  std::size_t Slot(std::size_t behind) const {
+    return static_cast<std::size_t>(layout_.first) + behind;
+  }
   int PrepareArguments(Inputs& inputs);
   Reply ReadOut(Inputs& inputs, const std::string& file, std::size_t value, std::size_t size);
 
@@ -181,7 +183,7 @@ Reply FilePerformer::Perform(Inputs& inputs, const Surroundings&) {
   const PinnedPath& pinned = *inputs.Pinned(static_cast<std::size_t>(layout_.path));
   if (pinned.error != 0) return Reply::Error(pinned.error);
   std::string file = fmt::format("/proc/self/fd/{}", pinned.object.get());
-  auto number = [&](int behind) { return inputs.Register(Slot(behind)); };
+  auto number = [&](std::size_t behind) { return inputs.Register(Slot(behind)); };
   long result = -1;
   switch (layout_.what) {
     case What::kChmod:

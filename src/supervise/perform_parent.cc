@@ -24,7 +24,7 @@
 namespace callgate::supervise {
 namespace {
 
-constexpr std::int8_t kNone = -1;
+constexpr int kNone = -1;
 
 enum class What : std::uint8_t { kMkdir, kMknod, kUnlink, kRmdir, kRename, kLink, kSymlink };
 
@@ -32,15 +32,15 @@ enum class What : std::uint8_t { kMkdir, kMknod, kUnlink, kRmdir, kRename, kLink
 struct Layout {
   std::string_view call;
   What what;
-  std::int8_t dirfd = kNone;
-  std::int8_t path = kNone;  // the name that is made, moved away or removed
-  std::int8_t new_dirfd = kNone;
-  std::int8_t new_path = kNone;  // rename: the name it gets
-  std::int8_t file = kNone;      // link: the file that gets a name; symlink: the link's text
-  std::int8_t file_dirfd = kNone;
-  std::int8_t mode = kNone;
-  std::int8_t device = kNone;
-  std::int8_t flags = kNone;
+  int dirfd = kNone;
+  int path = kNone;  // the name that is made, moved away or removed
+  int new_dirfd = kNone;
+  int new_path = kNone;  // rename: the name it gets
+  int file = kNone;      // link: the file that gets a name; symlink: the link's text
+  int file_dirfd = kNone;
+  int mode = kNone;
+  int device = kNone;
+  int flags = kNone;
 };
 
 constexpr std::array<Layout, 14> kLayouts{{
@@ -88,16 +88,15 @@ class ParentPerformer final : public Performer {
   long Call(Inputs& inputs, const PinnedPath& at) const;
   int CheckRegisters(const Inputs& inputs) const;
   int PrepareFile(Inputs& inputs, const Surroundings& around);
-  static std::size_t Slot(std::int8_t slot) { return static_cast<std::size_t>(slot); }
-  std::uint64_t Optional(const Inputs& inputs, std::int8_t slot) const {
+  static std::size_t Slot(int slot) { return static_cast<std::size_t>(slot); }
+  std::uint64_t Optional(const Inputs& inputs, int slot) const {
     return slot == kNone ? 0 : inputs.Register(static_cast<std::size_t>(slot));
   }
 
   const Layout& layout_;
 };
 
-int PinFrom(Inputs& inputs, const Surroundings& around, std::int8_t dirfd, std::int8_t path,
-            Follow follow) {
+int PinFrom(Inputs& inputs, const Surroundings& around, int dirfd, int path, Follow follow) {
   auto slot = static_cast<std::size_t>(path);
   auto text = inputs.String(slot, kMaxPath);
   if (!text) return text.error();
@@ -165,7 +164,7 @@ int ParentPerformer::Prepare(Inputs& inputs, const Surroundings& around) {
     if (int error = PrepareFile(inputs, around); error != 0) return error;
   }
   // The kernel walks the first path before it looks at the second.
-  auto first_or = [&](std::int8_t first, int second_error) {
+  auto first_or = [&](int first, int second_error) {
     const PinnedPath* pinned = first == kNone ? nullptr : inputs.Pinned(Slot(first));
     bool failed = second_error != 0 && pinned != nullptr && pinned->error != 0;
     return failed ? pinned->error : second_error;
@@ -212,7 +211,7 @@ long ParentPerformer::Call(Inputs& inputs, const PinnedPath& at) const {
 }
 
 Reply ParentPerformer::Perform(Inputs& inputs, const Surroundings& around) {
-  for (std::int8_t slot :
+  for (int slot :
        {layout_.what == What::kLink ? layout_.file : kNone, layout_.path, layout_.new_path}) {
     if (slot == kNone) continue;
     const PinnedPath& pinned = *inputs.Pinned(Slot(slot));

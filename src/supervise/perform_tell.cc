@@ -23,7 +23,7 @@
 namespace callgate::supervise {
 namespace {
 
-constexpr std::int8_t kNone = -1;
+constexpr int kNone = -1;
 
 enum class What : std::uint8_t { kAccess, kStat, kStatx, kReadlink };
 
@@ -31,10 +31,10 @@ enum class What : std::uint8_t { kAccess, kStat, kStatx, kReadlink };
 struct Layout {
   std::string_view call;
   What what;
-  std::int8_t dirfd = kNone;
-  std::int8_t path = 0;
-  std::int8_t first = 1;
-  std::int8_t flags = kNone;
+  int dirfd = kNone;
+  int path = 0;
+  int first = 1;
+  int flags = kNone;
   bool follows = true;
 };
 
@@ -77,7 +77,9 @@ class TellPerformer final : public Performer {
   Reply Perform(Inputs& inputs, const Surroundings& around) override;
 
  private:
-  std::size_t Slot(int behind) const { return static_cast<std::size_t>(layout_.first + behind); }
+  std::size_t Slot(std::size_t behind) const {
+    return static_cast<std::size_t>(layout_.first) + behind;
+  }
   int CheckRegisters(const Inputs& inputs);
   Reply Access(const Inputs& inputs, int file, const Surroundings& around) const;
   Reply ReadLink(Inputs& inputs, const PinnedPath& pinned, const Surroundings& around) const;

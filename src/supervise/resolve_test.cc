@@ -149,7 +149,6 @@ TEST_F(Resolve, MissingDirectoryLeavesTheRestAsWritten) {
 TEST_F(Resolve, WhatIsPinnedStaysWhenNamesMove) {
   auto pinned = ResolvePath(PlacesAt("."), "a/b/c/f", Follow::kAll);
   ASSERT_TRUE(pinned);
-  std::string before = NameOf(pinned->object.get());
   ASSERT_EQ(rename(Path("a/b"), (root_ + "/moved").c_str()), 0);
   EXPECT_EQ(pinned->path, "/a/b/c/f");
   EXPECT_EQ(NameOf(pinned->object.get()), root_ + "/moved/c/f");
