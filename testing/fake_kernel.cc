@@ -65,7 +65,22 @@ SysResult<int> FakeKernel::AddFilter(std::span<const std::byte> program, std::ui
 }
 SysResult<void> FakeKernel::SetNoNewPrivileges() { return Answer(no_new_privileges_error); }
 
+int FakeKernel::OpenListener() {
+  hangs_up_ = false;
+  listener_fd_ = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  return listener_fd_;
+}
+void FakeKernel::Notify(const kernel::Notification& notification) {
+  std::lock_guard lock(mutex_);
+  notifications.emplace_back(notification);
+}
+bool FakeKernel::HasNoNotifications() {
+  std::lock_guard lock(mutex_);
+  return notifications.empty();
+}
+
 SysResult<kernel::Notification> FakeKernel::Receive(int) {
+  std::lock_guard lock(mutex_);
   if (notifications.empty()) return std::unexpected(EDEADLK);  // the real one would block forever
   auto next = notifications.front();
   notifications.pop_front();
@@ -80,24 +95,31 @@ SysResult<void> FakeKernel::NextReply() {
   return Answer(error);
 }
 SysResult<void> FakeKernel::ReplyErrno(int, std::uint64_t id, int errno_value) {
+  std::lock_guard lock(mutex_);
   replies.emplace_back(id, errno_value);
   return NextReply();
 }
 SysResult<void> FakeKernel::ReplyValue(int, std::uint64_t id, std::int64_t value) {
+  std::lock_guard lock(mutex_);
   values.emplace_back(id, value);
   return NextReply();
 }
 SysResult<void> FakeKernel::ReplyContinueUnchecked(int, std::uint64_t id) {
+  std::lock_guard lock(mutex_);
   continued.push_back(id);
   return NextReply();
 }
 SysResult<int> FakeKernel::ReplyDescriptor(int, std::uint64_t id, int, std::uint32_t new_fd_flags) {
+  std::lock_guard lock(mutex_);
   if (gone.contains(id)) return std::unexpected(ENOENT);
   if (add_descriptor_error != 0) return std::unexpected(add_descriptor_error);
   injected.emplace_back(id, new_fd_flags);
   return kListenerInTarget + 1;
 }
-bool FakeKernel::IsPending(int, std::uint64_t id) { return !gone.contains(id); }
+bool FakeKernel::IsPending(int, std::uint64_t id) {
+  std::lock_guard lock(mutex_);
+  return !gone.contains(id);
+}
 SysResult<void> FakeKernel::WakeSynchronously(int) { return {}; }
 
 SysResult<void> FakeKernel::Seize(pid_t, std::uint32_t options) {
@@ -239,6 +261,7 @@ SysResult<std::vector<std::byte>> FakeKernel::ReadFilter(pid_t, std::uint32_t in
 }
 
 SysResult<kernel::WaitEvent> FakeKernel::Wait(pid_t tid, int options) {
+  std::lock_guard lock(mutex_);
   if (tid > 0) {
     Thread& thread = threads_[tid];
     if (thread.stops.empty()) return std::unexpected(EDEADLK);  // the real one would block forever
@@ -257,6 +280,7 @@ SysResult<kernel::WaitEvent> FakeKernel::Wait(pid_t tid, int options) {
                                   : std::unexpected(EDEADLK);
 }
 SysResult<void> FakeKernel::SendSignal(pid_t, pid_t tid, int signal) {
+  std::lock_guard lock(mutex_);
   signals_sent.emplace_back(tid, signal);
   return {};
 }
@@ -296,19 +320,22 @@ SysResult<std::size_t> FakeKernel::WriteMemory(pid_t, std::uint64_t address,
 }
 
 SysResult<int> FakeKernel::Poll(std::span<pollfd> descriptors, int) {
+  // What is not played is real.
+  if (poll(descriptors.data(), descriptors.size(), 0) < 0) return std::unexpected(errno);
+  std::lock_guard lock(mutex_);
   int ready = 0;
   for (pollfd& descriptor : descriptors) {
-    if (descriptor.fd < 0) continue;
-    if (descriptor.fd == listener_fd_) {
+    if (descriptor.fd >= 0 && descriptor.fd == listener_fd_) {
+      descriptor.revents = 0;
       if (!notifications.empty()) {
-        descriptor.revents = POLLIN;
+        descriptor.revents = static_cast<short>(descriptor.events & POLLIN);
       } else if (program_gone_) {
         descriptor.revents = POLLHUP;
       }
     }
     if (descriptor.revents != 0) ++ready;
   }
-  if (ready == 0 && events.empty()) program_gone_ = true;
+  program_gone_ |= hangs_up_ && ready == 0 && events.empty() && notifications.empty();
   return ready;
 }
 

@@ -5,6 +5,7 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <mutex>
 #include <optional>
 #include <set>
 #include <string>
@@ -18,7 +19,8 @@ namespace callgate::testing {
 // A kernel in memory. It plays one stopped program whose calls are answered by `on_call`, and a
 // listener with a queue of notifications. Whatever can go wrong is set by a member; what callgate
 // did is read from another. Once nothing is left to happen, the program is gone and the listener
-// hangs up, so that a supervisor loop ends.
+// hangs up, so that a supervisor loop ends. Several threads may serve its listener; set members
+// before they start and read them after they ended.
 class FakeKernel final : public kernel::Kernel {
  public:
   static constexpr pid_t kProgram = 100;
@@ -79,6 +81,11 @@ class FakeKernel final : public kernel::Kernel {
   std::vector<std::uint32_t> filter_flags;  // of AddFilter and of injected seccomp()
   bool helper_alive = false;
 
+  // For a test of the listener alone: it never hangs up.
+  int OpenListener();
+  void Notify(const kernel::Notification& notification);
+  bool HasNoNotifications();
+
   // The instructions the program last gave to seccomp(), as read through its pointer.
   std::vector<std::byte> installed;
 
@@ -138,8 +145,10 @@ class FakeKernel final : public kernel::Kernel {
 
   std::map<pid_t, Thread> threads_;
   std::map<pid_t, bool> told_;  // stopped by an event of `events`
+  std::mutex mutex_;            // of what several threads ask for
   int listener_fd_ = -1;
   bool program_gone_ = false;
+  bool hangs_up_ = true;
 };
 
 }  // namespace callgate::testing

@@ -133,6 +133,35 @@ class Supervised(unittest.TestCase):
             print(len(rings) > 10, sorted(os.listdir("."))[:2], len(os.listdir("/proc/self/fd")) < 8)""")
         self.assertEqual(out, "True ['file0', 'file1'] True\n")
 
+    def test_call_that_hangs_is_refused_in_the_end_and_others_go_on(self):
+        """The path lies in memory whose page fault nobody handles: whoever reads it hangs."""
+        if os.getuid() != 0:  # userfaultfd(2) for reads by others
+            return
+        started = self.start("""
+            import ctypes, fcntl, mmap, os, struct, threading, time
+            libc = ctypes.CDLL(None, use_errno=True)
+            uffd = libc.syscall(323, 0)
+            fcntl.ioctl(uffd, 0xc018aa3f, bytearray(struct.pack("QQQ", 0xaa, 0, 0)))  # UFFDIO_API
+            page = mmap.mmap(-1, 4096, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+            address = ctypes.addressof(ctypes.c_char.from_buffer(page))
+            fcntl.ioctl(uffd, 0xc020aa00, bytearray(struct.pack("QQQQ", address, 4096, 1, 0)))  # UFFDIO_REGISTER
+            results = []
+            def hang(): results.append((libc.syscall(257, -100, ctypes.c_void_p(address), 0), ctypes.get_errno()))
+            threads = [threading.Thread(target=hang) for _ in range(3)]
+            begin = time.monotonic()
+            for t in threads: t.start()
+            time.sleep(0.2)
+            for i in range(100): open("/etc/passwd").close()
+            print(time.monotonic() - begin < 3, end=" ")
+            for t in threads: t.join()
+            print(time.monotonic() - begin > 4, results[0])
+            open("/etc/passwd").close()""")
+        out, err = self.finish(started)
+        self.assertEqual(out, "True True (-1, 110)\n")
+        self.assertIn("→ ETIMEDOUT", err)
+        self.assertRegex(err, "rule      limit of 5 s for a decision +"
+                              r"\(a file, a file system or memory that the call names does not answer\)")
+
     def test_killed_while_waiting_leaves_nothing_behind(self):
         started = self.start("""
             import os

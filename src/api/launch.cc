@@ -95,18 +95,16 @@ launch::Explanation Explain(const LayerVerdict& winner, const abi::Call& call) {
 // Decides and performs what registers do not decide.
 launch::AnswerFunction AnswerBy(const std::vector<Policy>& layers) {
   auto engine = std::make_shared<supervise::Engine>(kernel::RealKernel());
-  return [engine, layers](
-             int listener,
-             const kernel::Notification& notification) -> std::optional<launch::Explanation> {
+  return [engine, layers](const supervise::Turn& turn) -> std::optional<launch::Explanation> {
     LayerVerdict winner;
     auto decide = [&](const abi::Call& call, const policy::LookFunction& look) {
       winner = JudgeLayers(layers, call, look);
       return winner.verdict.action;
     };
     using Kind = supervise::Outcome::Kind;
-    supervise::Outcome outcome = engine->Handle(listener, notification, decide);
+    supervise::Outcome outcome = engine->Handle(turn, decide);
     if (outcome.kind == Kind::kAnswered) return std::nullopt;
-    launch::Explanation why = Explain(winner, notification.call);
+    launch::Explanation why = Explain(winner, turn.notification.call);
     why.verdict =
         outcome.kind == Kind::kKilled
             ? abi::kKillProcess

@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "kernel/kernel.h"
 #include "launch/attach.h"
+#include "supervise/deciders.h"
 
 namespace callgate::launch {
 
@@ -28,16 +29,15 @@ struct Explanation {
   std::string group = {};   // "@sync: fsync fdatasync sync_file_range"
 };
 
-// Judges by the whole stack of policies. Called in the supervisor, a child of the caller made by
-// fork: it must not take locks that other threads of the caller may hold. It is called once before
-// the fork, so that what it initialises on first use is there.
+// Judges by the whole stack of policies. Called in the supervisor, by several threads at once, in a
+// child of the caller made by fork: it must not take locks that other threads of the caller may
+// hold. It is called once before the fork, so that what it initialises on first use is there.
 using ExplainFunction = std::function<Explanation(const abi::Call&)>;
 
 // Answers a notified call in place of `explain`: decides it by more than registers, and performs it
-// if it is allowed. nullopt: it is answered, or will be by a thread. Else what to report and what
-// to do: an errno to give, or kill. Called in the supervisor, by one thread.
-using AnswerFunction =
-    std::function<std::optional<Explanation>(int listener, const kernel::Notification&)>;
+// if it is allowed. nullopt: it is answered. Else what to report and what
+// to do: an errno to give, or kill. Called in the supervisor, by several threads at once.
+using AnswerFunction = std::function<std::optional<Explanation>(const supervise::Turn&)>;
 
 enum class ReportFormat : std::uint8_t { kText, kJson };
 

@@ -60,25 +60,33 @@ Reporter::Reporter(ReportFormat format, Output errors, Output status)
     : format_(format), errors_(std::move(errors)), status_(std::move(status)) {}
 
 void Reporter::Started(pid_t pid, std::span<const std::string> argv) {
+  std::lock_guard lock(mutex_);
   status_.Write(StartedJson(pid, argv));
 }
 
 void Reporter::Denied(const abi::Call& call, pid_t tid, const Explanation& explanation,
-                      kernel::Kernel& kernel, const std::function<bool()>& still_held) {
-  if (!errors_.open() && !status_.open()) return;
+                      const TargetView& view, const std::function<bool()>& still_held) {
   // One report class: this call of this ABI, refused by this line in this way.
   std::string report_class = fmt::format("{:#x} {} {} {:#x} ", call.arch, call.nr,
                                          explanation.place, explanation.verdict.value());
   std::string others_key = report_class + "…";
-  if (auto others = entries_.find(others_key); others != entries_.end()) {
-    ++others->second.repeats;  // not even looked at: this is the flood case
-    return;
-  }
+  std::unique_lock lock(mutex_);
+  if (!errors_.open() && !status_.open()) return;
+  auto is_flood = [&] {
+    auto others = entries_.find(others_key);
+    if (others != entries_.end()) ++others->second.repeats;
+    return others != entries_.end();
+  };
+  if (is_flood()) return;  // not even looked at
+  // A look may take long; others report meanwhile.
+  lock.unlock();
   Denial denial{.call = call,
-                .decoded = DecodeCall(call, ProcTarget(kernel, tid)),
+                .decoded = DecodeCall(call, view),
                 .who = IdentifyThread(tid),
                 .explanation = explanation};
   if (!still_held()) return;
+  lock.lock();
+  if (is_flood()) return;
   std::string key = report_class + denial.decoded.key;
   if (auto known = entries_.find(key); known != entries_.end()) {
     ++known->second.repeats;
@@ -102,6 +110,7 @@ void Reporter::Denied(const abi::Call& call, pid_t tid, const Explanation& expla
 }
 
 void Reporter::Failed(const base::Error& error) {
+  std::lock_guard lock(mutex_);
   std::string message = error.ToString();
   std::string json = FailedJson(message);
   errors_.Write(format_ == ReportFormat::kJson ? json : fmt::format("callgate: {}\n", message));
@@ -109,6 +118,7 @@ void Reporter::Failed(const base::Error& error) {
 }
 
 void Reporter::FlushCounts() {
+  std::lock_guard lock(mutex_);
   for (auto& [key, entry] : entries_) {
     if (entry.repeats == 0) continue;
     std::uint64_t count = std::exchange(entry.repeats, 0);
@@ -121,6 +131,30 @@ void Reporter::FlushCounts() {
   }
 }
 
-void Reporter::Exited(int status) { status_.Write(ExitedJson(status)); }
+void Reporter::Exited(int status, int patience_ms) {
+  std::lock_guard lock(mutex_);
+  status_.Write(ExitedJson(status));
+  status_.Drain(patience_ms);
+  status_.Close();
+  errors_.Drain(patience_ms);
+  if (!errors_.IsTerminal()) errors_.Close();
+}
+
+void Reporter::Drain(int patience_ms) {
+  std::lock_guard lock(mutex_);
+  errors_.Drain(patience_ms);
+}
+
+Reporter::Unwritten Reporter::unwritten() const {
+  std::lock_guard lock(mutex_);
+  return {.errors = errors_.has_pending() ? errors_.fd() : -1,
+          .status = status_.has_pending() ? status_.fd() : -1};
+}
+
+void Reporter::Push() {
+  std::lock_guard lock(mutex_);
+  errors_.Push();
+  status_.Push();
+}
 
 }  // namespace callgate::launch

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <mutex>
 #include <span>
 #include <string>
 #include <string_view>
@@ -45,23 +46,35 @@ std::string FailedJson(std::string_view message);
 // Writes denials as they come and counts those that say the same again: the first is written at
 // once, the number of the others when the program ends. Bounded: a program that is refused ten
 // thousand different paths gives sixteen reports a rule and call, and a number.
+//
+// Several threads may report.
 class Reporter {
  public:
   Reporter(ReportFormat format, Output errors, Output status);
 
   void Started(pid_t pid, std::span<const std::string> argv);
-  // Looks at the calling thread, which must be held: waiting for its answer, or stopped.
-  // `still_held` is asked after the look; false: the thread was gone, what was seen may be
+  // Looks at the calling thread through `view`; it must be held: waiting for its answer, or
+  // stopped. `still_held` is asked after the look; false: the thread was gone, what was seen may be
   // another's, and nothing is written.
   void Denied(const abi::Call& call, pid_t tid, const Explanation& explanation,
-              kernel::Kernel& kernel, const std::function<bool()>& still_held);
+              const TargetView& view, const std::function<bool()>& still_held);
   void Failed(const base::Error& error);
   // Writes and forgets the counts.
   void FlushCounts();
-  void Exited(int status);
+  // The last words, to readers that may be slow; whoever reads the program's standard error until
+  // its end must not wait for what it left running.
+  void Exited(int status, int patience_ms);
+  // Waits for readers of standard error.
+  void Drain(int patience_ms);
 
-  Output& errors() { return errors_; }
-  Output& status() { return status_; }
+  // Descriptors that had no room for all there is to write; -1: has nothing to write.
+  struct Unwritten {
+    int errors = -1;
+    int status = -1;
+  };
+  Unwritten unwritten() const;
+  bool HasUnwritten() const { return unwritten().errors >= 0 || unwritten().status >= 0; }
+  void Push();
 
  private:
   struct Entry {
@@ -72,7 +85,8 @@ class Reporter {
     bool others = false;  // stands for all calls beyond the limit
   };
 
-  ReportFormat format_;
+  const ReportFormat format_;
+  mutable std::mutex mutex_;  // what follows
   Output errors_;
   Output status_;
   std::map<std::string, Entry> entries_;           // by class, then key

@@ -15,7 +15,6 @@
 #include "launch/decode.h"
 #include "launch/escape.h"
 #include "launch/guard.h"
-#include "testing/fake_kernel.h"
 
 namespace callgate::launch {
 namespace {
@@ -168,10 +167,9 @@ TEST(Reporter, AFloodOfDifferentCallsIsBounded) {
   int fd = memfd_create("errors", MFD_CLOEXEC);
   base::UniqueFd kept(dup(fd));
   Reporter reporter(ReportFormat::kText, Output(base::UniqueFd(fd)), Output());
-  testing::FakeKernel kernel;
   Explanation why{.verdict = {abi::ActionKind::kErrno, EPERM}, .place = "a.cg:1"};
   for (std::uint64_t domain = 0; domain < 10'000; ++domain) {
-    reporter.Denied(CallOf(41, {1000 + domain, 0, 0}), 0, why, kernel, [] { return true; });
+    reporter.Denied(CallOf(41, {1000 + domain, 0, 0}), 0, why, NoTarget(), [] { return true; });
   }
   reporter.FlushCounts();
   reporter.FlushCounts();  // nothing new to say

@@ -25,6 +25,13 @@ class TargetView {
   virtual std::vector<std::byte> ReadMemory(std::uint64_t address, std::size_t size) const = 0;
 };
 
+// Sees nothing: for a look that must not wait.
+class NoTarget final : public TargetView {
+ public:
+  std::optional<std::string> DescriptorTarget(int) const override { return std::nullopt; }
+  std::vector<std::byte> ReadMemory(std::uint64_t, std::size_t) const override { return {}; }
+};
+
 struct ThreadIdentity {
   pid_t pid = 0;  // of the process; 0: unknown
   pid_t tid = 0;

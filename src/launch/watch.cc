@@ -1,5 +1,6 @@
-// One thread, one poll loop, three things that can happen: a tracee stops, a call waits for its
-// answer on the listener, the output takes more.
+// The thread that traces: one poll loop, for tracees that stop and output that takes more. Calls
+// that wait for their answer on the listener have threads of their own (supervise/deciders.cc,
+// answer.cc), so that a call that takes long to decide never holds up a stopped tracee.
 //
 // Tracing keeps no state per thread. Each stop is answered by what it is alone: a signal is
 // delivered as it came, a group stop is listened to (so that job control works as without a
@@ -9,16 +10,12 @@
 // shell's prompt. There is nothing to forget when a thread execs, is killed, or takes over its
 // leader's id.
 //
-// Errno verdicts come as notifications. The true verdict is the policy's: `explain` gives it, the
-// call gets exactly that errno. Where the policy looks behind registers, `answer` decides and
-// performs. A call that the policy does not refuse with an errno should not
-// have come; it is refused, with EPERM: fail closed.
-//
 // Should this process die, EXITKILL takes the traced ones with it and the kernel answers ENOSYS to
 // the calls of the others. Nothing gets wider.
 
 #include "launch/watch.h"
 
+#include <sys/eventfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -26,8 +23,13 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
 #include <vector>
 
+#include "launch/answer.h"
 #include "launch/attach.h"
 #include "launch/child.h"
 #include "launch/report.h"
@@ -38,7 +40,6 @@ namespace {
 using kernel::Resume;
 using kernel::TraceEvent;
 
-constexpr std::uint16_t kMaxErrno = 4095;  // MAX_ERRNO, include/linux/err.h
 // How long the program's last reports may wait for a reader that is slow; after the program ended.
 constexpr int kLastWordsMs = 1000;
 
@@ -53,6 +54,7 @@ class Watcher {
       : kernel_(kernel), plan_(plan), setup_(setup), reporter_(reporter), socket_(setup.socket) {}
 
   void Run();
+  void Finish();
 
  private:
   void HandleTracees();
@@ -62,14 +64,16 @@ class Watcher {
   void HandleSigsys(pid_t tid);
   void HandleProgramEnd(int status);
   void HandleSocket();
-  void HandleNotification();
-  void Refuse(const kernel::Notification& notification, const Explanation& why);
-  void KillCaller(const kernel::Notification& notification);
+  bool StartDeciding();
+  void HandleHangUp();
+  void Wake();
+  // Another thread has written a report, or its last words.
+  void HandleWake();
   void ReleaseProgram();
   void GiveUp(std::string_view operation, int errno_value);
   // The call that a stopped thread is in.
   std::optional<abi::Call> CallAt(pid_t tid);
-  bool Finished() const { return gave_up_ || (!tracing_ && !listener_.valid()); }
+  bool Finished() const { return gave_up_ || (!tracing_ && !deciding_); }
 
   kernel::Kernel& kernel_;
   const LaunchPlan& plan_;
@@ -77,8 +81,17 @@ class Watcher {
   Reporter& reporter_;
   int socket_;
   base::UniqueFd listener_;
+  base::UniqueFd wake_;  // eventfd(2): other threads want this one to look
+  struct Failure {
+    std::string operation;
+    int errno_value;
+  };
+  std::mutex mutex_;
+  std::optional<Failure> failure_;  // of the listener
+  std::optional<supervise::Deciders> deciders_;
   bool attached_ = false;
-  bool tracing_ = true;  // there are tracees
+  bool tracing_ = true;    // there are tracees
+  bool deciding_ = false;  // there are threads under the listener's filter
   bool gave_up_ = false;
 };
 
@@ -109,7 +122,7 @@ void Watcher::HandleExec() {
   Attachment attachment =
       AttachFilters(kernel_, setup_.program, plan_.stack, options, [&](const base::Error& error) {
         reporter_.Failed(error);
-        reporter_.errors().Drain(kLastWordsMs);
+        reporter_.Drain(kLastWordsMs);
       });
   if (attachment.outcome != Attached::kYes) {
     if (attachment.outcome == Attached::kMustBeKilled) {
@@ -124,7 +137,10 @@ void Watcher::HandleExec() {
     return;
   }
   listener_ = std::move(attachment.listener);
-  if (listener_.valid()) (void)kernel_.WakeSynchronously(listener_.get());
+  if (listener_.valid() && !StartDeciding()) {
+    (void)kernel_.SendSignal(setup_.program, setup_.program, SIGKILL);
+    return GiveUp("start a thread", EAGAIN);
+  }
   reporter_.Started(setup_.program, plan_.argv);
   (void)kernel_.Continue(setup_.program, Resume::kContinue, 0);
 }
@@ -137,7 +153,7 @@ void Watcher::HandleThreadExit(pid_t tid) {
       Explanation why = plan_.supervision->explain(*call);
       if (why.verdict.kind == abi::ActionKind::kKillProcess ||
           why.verdict.kind == abi::ActionKind::kKillThread) {
-        reporter_.Denied(*call, tid, why, kernel_, [] { return true; });
+        reporter_.Denied(*call, tid, why, ProcTarget(kernel_, tid), [] { return true; });
       }
     }
   }
@@ -155,18 +171,12 @@ void Watcher::HandleSigsys(pid_t tid) {
   if (!call) return;
   Explanation why = plan_.supervision->explain(*call);
   if (why.verdict.kind != abi::ActionKind::kTrap) return;
-  reporter_.Denied(*call, tid, why, kernel_, [] { return true; });
+  reporter_.Denied(*call, tid, why, ProcTarget(kernel_, tid), [] { return true; });
 }
 
 void Watcher::HandleProgramEnd(int status) {
   reporter_.FlushCounts();
-  reporter_.Exited(status);
-  reporter_.status().Drain(kLastWordsMs);
-  reporter_.status().Close();
-  reporter_.errors().Drain(kLastWordsMs);
-  // Whoever reads the program's standard error until its end must not wait for what it left
-  // running.
-  if (!reporter_.errors().IsTerminal()) reporter_.errors().Close();
+  reporter_.Exited(status, kLastWordsMs);
 }
 
 void Watcher::HandleStop(pid_t tid, int status) {
@@ -232,65 +242,61 @@ void Watcher::HandleSocket() {
   socket_ = -1;  // closed by the exec; its stop is on the way
 }
 
-void Watcher::HandleNotification() {
-  auto notification = kernel_.Receive(listener_.get());
-  if (!notification) {
-    // ENOENT: the target died since poll said there is something. Both are normal.
-    if (notification.error() == ENOENT || notification.error() == EINTR) return;
-    return GiveUp("receive a notification", notification.error());
-  }
-  Explanation why;
-  if (plan_.supervision->answer) {
-    auto refused = plan_.supervision->answer(listener_.get(), *notification);
-    if (!refused) return;
-    why = std::move(*refused);
-  } else {
-    why = plan_.supervision->explain(notification->call);
-  }
-  auto still_waits = [&] { return kernel_.IsPending(listener_.get(), notification->id); };
-  if (why.verdict.kind == abi::ActionKind::kKillProcess && plan_.supervision->answer) {
-    reporter_.Denied(notification->call, notification->tid, why, kernel_, still_waits);
-    KillCaller(*notification);
-    why.verdict = abi::Action{abi::ActionKind::kErrno, EPERM};  // it dies before it sees that
-    return Refuse(*notification, why);
-  }
-  if (why.verdict.kind != abi::ActionKind::kErrno) {
-    why.reason = "the filter asked about it, the policy says " + abi::ToString(why.verdict) +
-                 ": refused to be safe";
-    why.verdict = abi::Action{abi::ActionKind::kErrno, EPERM};
-  }
-  why.verdict.data = std::min(why.verdict.data, kMaxErrno);
-  reporter_.Denied(notification->call, notification->tid, why, kernel_, still_waits);
-  Refuse(*notification, why);
+// Nobody is left under the filter. The descriptor stays open for threads that still look at it.
+void Watcher::HandleHangUp() { deciding_ = false; }
+
+void Watcher::Wake() {
+  std::uint64_t one = 1;
+  (void)!write(wake_.get(), &one, sizeof one);
 }
 
-// A kill that was decided here. Only SIGKILL cannot be caught; it goes to the whole process.
-void Watcher::KillCaller(const kernel::Notification& notification) {
-  pid_t process = IdentifyThread(notification.tid).pid;
-  if (process <= 0 || !kernel_.IsPending(listener_.get(), notification.id)) return;
-  (void)kernel_.SendSignal(process, notification.tid, SIGKILL);
+bool Watcher::StartDeciding() {
+  (void)kernel_.WakeSynchronously(listener_.get());
+  wake_.Reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!wake_.valid()) return false;
+  auto fail = [this](std::string_view operation, int errno_value) {
+    std::lock_guard lock(mutex_);
+    if (!failure_) failure_ = {std::string(operation), errno_value};
+    Wake();
+  };
+  auto callbacks =
+      AnswerAndReport(kernel_, *plan_.supervision, listener_.get(), reporter_, std::move(fail));
+  // Output that a reader did not take is written by this thread, when there is room again.
+  callbacks.decide = [this, decide = std::move(callbacks.decide)](const supervise::Turn& turn) {
+    decide(turn);
+    if (reporter_.HasUnwritten()) Wake();
+  };
+  deciders_.emplace(kernel_, listener_.get(), std::move(callbacks));
+  deciding_ = deciders_->Start();
+  return deciding_;
 }
 
-void Watcher::Refuse(const kernel::Notification& notification, const Explanation& why) {
-  auto replied = kernel_.ReplyErrno(listener_.get(), notification.id, why.verdict.data);
-  // ENOENT: killed, or a signal took the call away; EINPROGRESS: answered already. Nothing is owed.
-  if (replied || replied.error() == ENOENT || replied.error() == EINPROGRESS) return;
-  GiveUp("answer a notification", replied.error());
+void Watcher::HandleWake() {
+  std::uint64_t ignored = 0;
+  (void)!read(wake_.get(), &ignored, sizeof ignored);
+  std::optional<Failure> failure;
+  {
+    std::lock_guard lock(mutex_);
+    failure = std::exchange(failure_, std::nullopt);
+  }
+  if (failure) GiveUp(failure->operation, failure->errno_value);
 }
 
 void Watcher::Run() {
   while (true) {
     HandleTracees();
     if (Finished()) return;
-    enum : std::uint8_t { kSignals, kListener, kSocket, kErrors, kStatus, kCount };
+    enum : std::uint8_t { kSignals, kListener, kSocket, kWake, kErrors, kStatus, kCount };
     std::array<pollfd, kCount> polled{};
     for (pollfd& descriptor : polled) descriptor.fd = -1;  // ignored by poll
     polled[kSignals] = {.fd = setup_.signals, .events = POLLIN, .revents = 0};
-    polled[kListener] = {.fd = listener_.get(), .events = POLLIN, .revents = 0};
+    // Its hanging up alone; what comes in is for the deciders.
+    polled[kListener] = {.fd = deciding_ ? listener_.get() : -1, .events = 0, .revents = 0};
     polled[kSocket] = {.fd = socket_, .events = POLLIN, .revents = 0};
-    if (reporter_.errors().has_pending()) polled[kErrors].fd = reporter_.errors().fd();
-    if (reporter_.status().has_pending()) polled[kStatus].fd = reporter_.status().fd();
-    polled[kErrors].events = polled[kStatus].events = POLLOUT;
+    polled[kWake] = {.fd = wake_.get(), .events = POLLIN, .revents = 0};
+    Reporter::Unwritten unwritten = reporter_.unwritten();
+    polled[kErrors] = {.fd = unwritten.errors, .events = POLLOUT, .revents = 0};
+    polled[kStatus] = {.fd = unwritten.status, .events = POLLOUT, .revents = 0};
     auto ready = kernel_.Poll(polled, -1);
     if (!ready) return GiveUp("poll", ready.error());
 
@@ -299,25 +305,30 @@ void Watcher::Run() {
       while (read(setup_.signals, ignored.data(), ignored.size()) > 0) {
       }
     }
-    if (polled[kErrors].revents != 0) reporter_.errors().Push();
-    if (polled[kStatus].revents != 0) reporter_.status().Push();
+    if ((polled[kErrors].revents | polled[kStatus].revents) != 0) reporter_.Push();
     if (polled[kSocket].revents != 0) HandleSocket();
-    if ((polled[kListener].revents & POLLIN) != 0) {
-      HandleNotification();
-    } else if (polled[kListener].revents != 0) {
-      listener_.Reset();  // POLLHUP: nobody is left under the filter
-    }
+    if (polled[kWake].revents != 0) HandleWake();
+    if (polled[kListener].revents != 0) HandleHangUp();
   }
+}
+
+void Watcher::Finish() {
+  bool ended = !deciders_ || deciders_->Stop(std::chrono::milliseconds(kLastWordsMs));
+  if (!gave_up_) HandleWake();
+  // What the program left running has ended too, or is about to.
+  reporter_.FlushCounts();
+  reporter_.Drain(kLastWordsMs);
+  // A thread that hangs in a call of the program cannot be waited for; it ends with the process.
+  if (!ended) _exit(0);
 }
 
 }  // namespace
 
 void Watch(kernel::Kernel& kernel, const LaunchPlan& plan, const WatchSetup& setup,
            Reporter& reporter) {
-  Watcher(kernel, plan, setup, reporter).Run();
-  // What the program left running has ended too, or is about to.
-  reporter.FlushCounts();
-  reporter.errors().Drain(kLastWordsMs);
+  Watcher watcher(kernel, plan, setup, reporter);
+  watcher.Run();
+  watcher.Finish();
 }
 
 }  // namespace callgate::launch

@@ -6,15 +6,14 @@
 //   does the notification still wait?  ──no──► the id may be another's by now: forget it all
 //   Decide: pure, on the copies
 //        │ allow
-//   Performer::Perform on what is pinned, here, or in a thread if it may wait
+//   Performer::Perform on what is pinned; if it may wait, others go on meanwhile
 //   answer; a descriptor is put into the target and answered in one step
 //
 // The kernel is never told to go on with a call that was looked into: it would read the memory
 // again. Only `continue_unchecked` says that, and the policy's author wrote it.
 //
-// One thread decides. Measured before it was built: one loop serves 204–393 thousand notifications
-// a second of one target, four threads on one listener 87–143 thousand, because each wake-up
-// crosses CPUs. So the loop does what cannot wait, and threads do the rest.
+// Everything here may take long, and may run in several threads at once: deciders.cc sees to it
+// that others go on meanwhile, and that the caller is refused in the end.
 //
 // Should the process die: the targets are traced with EXITKILL and die with it, and the kernel
 // fails the waiting calls of others with ENOSYS. A new listener the filter itself refuses
@@ -29,6 +28,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <mutex>
 #include <optional>
 #include <utility>
 
@@ -38,8 +38,8 @@
 #include "supervise/borrow.h"
 #include "supervise/identity.h"
 #include "supervise/inputs.h"
+#include "supervise/pending_signal.h"
 #include "supervise/perform.h"
-#include "supervise/workers.h"
 
 namespace callgate::supervise {
 namespace {
@@ -77,36 +77,40 @@ Credentials Lent(const Credentials& own, const Credentials& caller) {
 }  // namespace
 
 struct Engine::Impl {
-  explicit Impl(kernel::Kernel& seam) : kernel(seam), workers(seam) {}
+  explicit Impl(kernel::Kernel& seam) : kernel(seam) {}
 
-  Outcome Answer(int listener, const kernel::Notification& notification,
-                 policy::PolicyAction action, std::string reason);
-  Outcome Look(int listener, const kernel::Notification& notification,
-               const DecideFunction& decide);
-  Outcome Perform(int listener, std::unique_ptr<CallState> state);
+  Outcome Answer(const Turn& turn, policy::PolicyAction action);
+  Outcome Look(const Turn& turn, const DecideFunction& decide);
+  Outcome Perform(const Turn& turn, CallState& call);
   void Deliver(int listener, const kernel::Notification& notification, Reply reply);
-  // Once in the process that supervises, after any fork.
-  bool Begin();
+  // Of the supervisor; read in its process, after any fork. nullptr: cannot be read.
+  const Identity* Own();
 
   kernel::Kernel& kernel;
+  std::once_flag begun;
   std::optional<Identity> own;
-  Workers workers;
 };
 
-bool Engine::Impl::Begin() {
-  if (own) return true;
-  own = ReadIdentity(gettid());
-  // The program's limit is its own affair; ours is what calls in flight need.
-  rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-    limit.rlim_cur = limit.rlim_max;
-    (void)setrlimit(RLIMIT_NOFILE, &limit);
-  }
-  // The umask and the working directory of this thread become its own.
-  return own && unshare(CLONE_FS) == 0;
+const Identity* Engine::Impl::Own() {
+  std::call_once(begun, [this] {
+    own = ReadIdentity(gettid());
+    // The program's limit is its own affair; ours is what calls in flight need.
+    rlimit limit{};
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+      limit.rlim_cur = limit.rlim_max;
+      (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+  });
+  return own ? &*own : nullptr;
 }
 
 namespace {
+
+// The umask and the working directory of a thread that performs must be its own.
+bool HasOwnPlaces() {
+  thread_local const bool own = unshare(CLONE_FS) == 0;
+  return own;
+}
 
 Outcome Refuse(int errno_value, std::string reason) {
   return {.kind = Outcome::Kind::kRefused, .errno_value = errno_value, .reason = std::move(reason)};
@@ -114,18 +118,17 @@ Outcome Refuse(int errno_value, std::string reason) {
 
 }  // namespace
 
-Outcome Engine::Impl::Answer(int listener, const kernel::Notification& notification,
-                             policy::PolicyAction action, std::string reason) {
+Outcome Engine::Impl::Answer(const Turn& turn, policy::PolicyAction action) {
   switch (action.verb) {
     case policy::Verb::kErrno:
-      return Refuse(static_cast<int>(action.data), std::move(reason));
+      return Refuse(static_cast<int>(action.data), {});
     case policy::Verb::kKillProcess:
-      return {.kind = Outcome::Kind::kKilled, .errno_value = EPERM, .reason = std::move(reason)};
+      return {.kind = Outcome::Kind::kKilled, .errno_value = EPERM};
     case policy::Verb::kReturn:
-      (void)kernel.ReplyValue(listener, notification.id, action.data);
+      (void)kernel.ReplyValue(turn.listener, turn.notification.id, action.data);
       return {};
     case policy::Verb::kContinueUnchecked:
-      (void)kernel.ReplyContinueUnchecked(listener, notification.id);
+      (void)kernel.ReplyContinueUnchecked(turn.listener, turn.notification.id);
       return {};
     case policy::Verb::kAllow:
     case policy::Verb::kAsSupervisor:
@@ -164,87 +167,76 @@ void Engine::Impl::Deliver(int listener, const kernel::Notification& notificatio
   (void)kernel.ReplyErrno(listener, notification.id, error);
 }
 
-Outcome Engine::Impl::Perform(int listener, std::unique_ptr<CallState> state) {
-  auto perform = [this, listener](CallState& call) {
-    Reply reply;
-    {
-      BorrowedIdentity as_target(own->credentials, call.acting);
-      reply = as_target.error() != 0
-                  ? Reply::Error(EPERM)
-                  : call.performer->Perform(
-                        *call.inputs,
-                        {.identity = call.identity,
-                         .same_pid_namespace = call.identity.pid_namespace == own->pid_namespace,
-                         .is_borrowed = call.acting != own->credentials});
-    }
-    if (!reply.output.empty() && !call.inputs->Write(reply.output_slot, reply.output)) {
-      reply = Reply::Error(EFAULT);
-    }
-    if (reply.errno_value == EINTR) reply.errno_value = InterruptedErrno(call.notification.tid);
-    Deliver(listener, call.notification, std::move(reply));
-  };
-  if (!state->performer->MayBlock()) {
-    perform(*state);
-    return {};
+Outcome Engine::Impl::Perform(const Turn& turn, CallState& call) {
+  if (call.performer->MayBlock() && !turn.step_aside()) {
+    return Refuse(EAGAIN, fmt::format("{} calls of the program are waiting already", kMaxInFlight));
   }
-  Workers::Job job{
-      .listener = listener, .id = state->notification.id, .tid = state->notification.tid};
-  auto shared = std::shared_ptr<CallState>(std::move(state));
-  bool started = workers.Start(job, [shared, perform] {
-    // A thread of its own has a umask of its own.
-    if (unshare(CLONE_FS) < 0) shared->acting.user_namespace = 0;  // cannot be acted as: refused
-    perform(*shared);
-  });
-  if (started) return {};
-  return Refuse(EAGAIN, fmt::format("{} calls of the target are waiting already", kMaxInFlight));
+  Reply reply;
+  {
+    BorrowedIdentity as_target(own->credentials, call.acting);
+    reply = as_target.error() != 0
+                ? Reply::Error(EPERM)
+                : call.performer->Perform(
+                      *call.inputs,
+                      {.identity = call.identity,
+                       .same_pid_namespace = call.identity.pid_namespace == own->pid_namespace,
+                       .is_borrowed = call.acting != own->credentials});
+  }
+  if (!reply.output.empty() && !call.inputs->Write(reply.output_slot, reply.output)) {
+    reply = Reply::Error(EFAULT);
+  }
+  if (reply.errno_value == EINTR) reply.errno_value = InterruptedErrno(call.notification.tid);
+  Deliver(turn.listener, call.notification, std::move(reply));
+  return {};
 }
 
-Outcome Engine::Impl::Look(int listener, const kernel::Notification& notification,
-                           const DecideFunction& decide) {
-  if (!Begin())
+Outcome Engine::Impl::Look(const Turn& turn, const DecideFunction& decide) {
+  const auto& [listener, notification, step_aside] = turn;
+  if (Own() == nullptr || !HasOwnPlaces()) {
     return Refuse(EPERM, "the supervisor cannot read its own identity: is /proc there?");
+  }
   if (notification.tid == 0) {
     return Refuse(EPERM, "the caller is in a pid namespace that the supervisor cannot see");
   }
-  auto state = std::make_unique<CallState>(CallState{notification, {}, {}, {}, {}, {}});
+  CallState state{notification, {}, {}, {}, {}, {}};
   auto identity = ReadIdentity(notification.tid);
   if (!kernel.IsPending(listener, notification.id)) return {};
   if (!identity) return Refuse(EPERM, "the supervisor cannot read who the caller is");
-  state->identity = std::move(*identity);
+  state.identity = std::move(*identity);
   auto arch = abi::ArchOfCall(notification.call.arch, notification.call.nr);
   const abi::Syscall* syscall = arch ? abi::FindSyscall(*arch, notification.call.nr) : nullptr;
-  if (syscall != nullptr) state->performer = PerformerOf(syscall->name);
+  if (syscall != nullptr) state.performer = PerformerOf(syscall->name);
 
   // A caller in another user namespace has its ids here too, but none of its capabilities: enough
   // to see what it may reach, not to act as it.
   bool same_namespace =
-      state->identity.credentials.user_namespace == own->credentials.user_namespace;
-  Credentials walking = state->identity.credentials;
+      state.identity.credentials.user_namespace == own->credentials.user_namespace;
+  Credentials walking = state.identity.credentials;
   if (!same_namespace) {
     walking.user_namespace = own->credentials.user_namespace;
     walking.effective_capabilities = 0;
   }
-  state->walking = std::move(walking);
-  state->inputs.emplace(kernel, state->notification, own->credentials, state->walking);
+  state.walking = std::move(walking);
+  state.inputs.emplace(kernel, state.notification, own->credentials, state.walking);
   int failed = 0;
-  if (state->performer != nullptr) {
-    failed = state->performer->Prepare(
-        *state->inputs, {.identity = state->identity,
-                         .same_pid_namespace = state->identity.pid_namespace == own->pid_namespace,
-                         .is_borrowed = state->walking != own->credentials});
+  if (state.performer != nullptr) {
+    failed = state.performer->Prepare(
+        *state.inputs, {.identity = state.identity,
+                        .same_pid_namespace = state.identity.pid_namespace == own->pid_namespace,
+                        .is_borrowed = state.walking != own->credentials});
   }
   policy::PolicyAction action;
   if (failed == 0) {
     action = decide(notification.call, [&](const policy::DeepSubject& subject) {
-      return state->inputs->Look(subject);
+      return state.inputs->Look(subject);
     });
-    auto more = state->performer != nullptr ? state->performer->GivesAsMuchAs(notification.call)
-                                            : std::nullopt;
+    auto more = state.performer != nullptr ? state.performer->GivesAsMuchAs(notification.call)
+                                           : std::nullopt;
     if (more && action.verb == policy::Verb::kAllow) {
-      auto look = [&](const policy::DeepSubject& subject) { return state->inputs->Look(subject); };
+      auto look = [&](const policy::DeepSubject& subject) { return state.inputs->Look(subject); };
       if (decide(*more, look).verb != policy::Verb::kAllow) action = {policy::Verb::kErrno, EACCES};
     }
-    failed = state->inputs->error();
+    failed = state.inputs->error();
   }
   // All copies were made by a thread id: it named the caller only if the caller still waits.
   if (!kernel.IsPending(listener, notification.id)) return {};
@@ -264,25 +256,24 @@ Outcome Engine::Impl::Look(int listener, const kernel::Notification& notificatio
       return {};
   }
   bool lends = action.verb == policy::Verb::kAsSupervisor;
-  if ((action.verb == policy::Verb::kAllow || lends) && state->performer != nullptr) {
+  if ((action.verb == policy::Verb::kAllow || lends) && state.performer != nullptr) {
     if (!lends && !same_namespace) {
       return Refuse(EPERM,
                     "the caller is in another user namespace; the supervisor cannot act as it");
     }
-    state->acting =
-        lends ? Lent(own->credentials, state->identity.credentials) : state->identity.credentials;
-    return Perform(listener, std::move(state));
+    state.acting =
+        lends ? Lent(own->credentials, state.identity.credentials) : state.identity.credentials;
+    return Perform(turn, state);
   }
-  return Answer(listener, notification, action, {});
+  return Answer(turn, action);
 }
 
-Outcome Engine::Handle(int listener, const kernel::Notification& notification,
-                       const DecideFunction& decide) {
-  policy::PolicyAction action = decide(notification.call, nullptr);
+Outcome Engine::Handle(const Turn& turn, const DecideFunction& decide) {
+  policy::PolicyAction action = decide(turn.notification.call, nullptr);
   if (action.verb == policy::Verb::kLook || action.verb == policy::Verb::kAsSupervisor) {
-    return impl_->Look(listener, notification, decide);
+    return impl_->Look(turn, decide);
   }
-  return impl_->Answer(listener, notification, action, {});
+  return impl_->Answer(turn, action);
 }
 
 Engine::Engine(kernel::Kernel& kernel) : impl_(std::make_unique<Impl>(kernel)) {}

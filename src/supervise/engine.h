@@ -7,6 +7,7 @@
 
 #include "kernel/kernel.h"
 #include "policy/typed.h"
+#include "supervise/deciders.h"
 
 namespace callgate::supervise {
 
@@ -18,7 +19,7 @@ using DecideFunction =
 // What the engine made of a notification.
 struct Outcome {
   enum class Kind : std::uint8_t {
-    kAnswered,  // replied to, or a worker will; or the target is gone
+    kAnswered,  // replied to, or the target is gone
     kRefused,   // to be reported, then to get errno_value as its reply
     kKilled,    // to be reported, then its process is to be killed
   };
@@ -28,9 +29,9 @@ struct Outcome {
   std::string reason = {};  // why, where it is not the policy that refuses
 };
 
-// Decides notified calls that registers do not decide, and performs those that are allowed. For one
-// listener and one caller at a time. Threads are started when the first call that may take long is
-// performed, so that an engine may be made before a fork.
+// Decides notified calls that registers do not decide, and performs those that are allowed. Several
+// threads may use it at once; each gets a working directory and a umask of its own. It may be made
+// before a fork and used after it.
 //
 // Nothing it fails at lets a call through: what cannot be read, resolved, pinned, performed or
 // delivered is refused.
@@ -41,16 +42,11 @@ class Engine {
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  Outcome Handle(int listener, const kernel::Notification& notification,
-                 const DecideFunction& decide);
+  Outcome Handle(const Turn& turn, const DecideFunction& decide);
 
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
-
-// Calls that may be performed at the same time because they take long; beyond that they fail with
-// EAGAIN. A bound, not a goal: each holds a thread and up to six descriptors.
-inline constexpr std::size_t kMaxInFlight = 64;
 
 }  // namespace callgate::supervise

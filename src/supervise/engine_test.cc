@@ -46,6 +46,11 @@ DecideFunction LookThen(PolicyAction action) {
 
 constexpr PolicyAction kAllow{Verb::kAllow, 0};
 
+Outcome Handle(testing::FakeKernel& kernel, const kernel::Notification& notification,
+               const DecideFunction& decide) {
+  return Engine(kernel).Handle({.listener = kListener, .notification = notification}, decide);
+}
+
 bool NothingWasDone(const testing::FakeKernel& kernel) {
   return kernel.injected.empty() && kernel.values.empty() && kernel.continued.empty();
 }
@@ -53,7 +58,7 @@ bool NothingWasDone(const testing::FakeKernel& kernel) {
 TEST(Engine, AllowedFileIsOpenedAndHandedOver) {
   testing::FakeKernel kernel;
   Put(kernel, 0x1000, "/dev/null");
-  Outcome outcome = Engine(kernel).Handle(kListener, OpenAt(0x1000), LookThen(kAllow));
+  Outcome outcome = Handle(kernel, OpenAt(0x1000), LookThen(kAllow));
   EXPECT_EQ(outcome.kind, Outcome::Kind::kAnswered);
   EXPECT_EQ(kernel.injected, (std::vector<std::pair<std::uint64_t, std::uint32_t>>{{1, 0}}));
   EXPECT_TRUE(kernel.continued.empty());
@@ -64,15 +69,14 @@ TEST(Engine, CloseOnExecGoesToTheCallersDescriptor) {
   Put(kernel, 0x1000, "/dev/null");
   kernel::Notification notification = OpenAt(0x1000);
   notification.call.args[2] = 02000000;
-  Engine(kernel).Handle(kListener, notification, LookThen(kAllow));
+  Handle(kernel, notification, LookThen(kAllow));
   EXPECT_EQ(kernel.injected.at(0).second, 02000000U);
 }
 
 TEST(Engine, DeniedFileIsReportedAndNotOpened) {
   testing::FakeKernel kernel;
   Put(kernel, 0x1000, "/dev/null");
-  Outcome outcome =
-      Engine(kernel).Handle(kListener, OpenAt(0x1000), LookThen({Verb::kErrno, EACCES}));
+  Outcome outcome = Handle(kernel, OpenAt(0x1000), LookThen({Verb::kErrno, EACCES}));
   EXPECT_EQ(outcome.kind, Outcome::Kind::kRefused);
   EXPECT_EQ(outcome.errno_value, EACCES);
   EXPECT_TRUE(NothingWasDone(kernel));
@@ -80,7 +84,7 @@ TEST(Engine, DeniedFileIsReportedAndNotOpened) {
 
 TEST(Engine, UnreadablePathIsTheCallersFault) {
   testing::FakeKernel kernel;
-  Outcome outcome = Engine(kernel).Handle(kListener, OpenAt(0x1000), LookThen(kAllow));
+  Outcome outcome = Handle(kernel, OpenAt(0x1000), LookThen(kAllow));
   EXPECT_EQ(outcome.kind, Outcome::Kind::kAnswered);
   EXPECT_EQ(kernel.replies, (std::vector<std::pair<std::uint64_t, int>>{{1, EFAULT}}));
   EXPECT_TRUE(NothingWasDone(kernel));
@@ -90,7 +94,7 @@ TEST(Engine, CallerThatIsGoneIsForgotten) {
   testing::FakeKernel kernel;
   Put(kernel, 0x1000, "/dev/null");
   kernel.gone = {1};
-  Outcome outcome = Engine(kernel).Handle(kListener, OpenAt(0x1000), LookThen(kAllow));
+  Outcome outcome = Handle(kernel, OpenAt(0x1000), LookThen(kAllow));
   EXPECT_EQ(outcome.kind, Outcome::Kind::kAnswered);
   EXPECT_TRUE(kernel.replies.empty());
   EXPECT_TRUE(NothingWasDone(kernel));
@@ -98,7 +102,7 @@ TEST(Engine, CallerThatIsGoneIsForgotten) {
 
 TEST(Engine, CallerOfAnotherPidNamespaceIsRefused) {
   testing::FakeKernel kernel;
-  Outcome outcome = Engine(kernel).Handle(kListener, OpenAt(0x1000, 0), LookThen(kAllow));
+  Outcome outcome = Handle(kernel, OpenAt(0x1000, 0), LookThen(kAllow));
   EXPECT_EQ(outcome.kind, Outcome::Kind::kRefused);
   EXPECT_EQ(outcome.reason, "the caller is in a pid namespace that the supervisor cannot see");
   EXPECT_TRUE(NothingWasDone(kernel));
@@ -106,7 +110,7 @@ TEST(Engine, CallerOfAnotherPidNamespaceIsRefused) {
 
 TEST(Engine, CallerThatCannotBeReadIsRefused) {
   testing::FakeKernel kernel;
-  Outcome outcome = Engine(kernel).Handle(kListener, OpenAt(0x1000, 0x7fffffff), LookThen(kAllow));
+  Outcome outcome = Handle(kernel, OpenAt(0x1000, 0x7fffffff), LookThen(kAllow));
   EXPECT_EQ(outcome.kind, Outcome::Kind::kRefused);
   EXPECT_EQ(outcome.reason, "the supervisor cannot read who the caller is");
 }
@@ -116,7 +120,7 @@ TEST(Engine, FullDescriptorTableBecomesTheCallsErrno) {
   testing::FakeKernel kernel;
   Put(kernel, 0x1000, "/dev/null");
   kernel.add_descriptor_error = EMFILE;
-  Engine(kernel).Handle(kListener, OpenAt(0x1000), LookThen(kAllow));
+  Handle(kernel, OpenAt(0x1000), LookThen(kAllow));
   EXPECT_EQ(kernel.replies, (std::vector<std::pair<std::uint64_t, int>>{{1, EMFILE}}));
 }
 
@@ -124,7 +128,7 @@ TEST(Engine, SignalWhileHandingOverBecomesEintr) {
   testing::FakeKernel kernel;
   Put(kernel, 0x1000, "/dev/null");
   kernel.add_descriptor_error = 512;  // ERESTARTSYS
-  Engine(kernel).Handle(kListener, OpenAt(0x1000), LookThen(kAllow));
+  Handle(kernel, OpenAt(0x1000), LookThen(kAllow));
   EXPECT_EQ(kernel.replies, (std::vector<std::pair<std::uint64_t, int>>{{1, EINTR}}));
 }
 
@@ -132,10 +136,10 @@ TEST(Engine, CallThatIsNotPerformedIsRefused) {
   testing::FakeKernel kernel;
   kernel::Notification notification = OpenAt(0x1000);
   notification.call.nr = 59;  // execve
-  Outcome outcome = Engine(kernel).Handle(kListener, notification,
-                                          [](const abi::Call&, const policy::LookFunction& look) {
-                                            return look ? kAllow : PolicyAction{Verb::kLook, 0};
-                                          });
+  Outcome outcome =
+      Handle(kernel, notification, [](const abi::Call&, const policy::LookFunction& look) {
+        return look ? kAllow : PolicyAction{Verb::kLook, 0};
+      });
   EXPECT_EQ(outcome.kind, Outcome::Kind::kRefused);
   EXPECT_EQ(outcome.errno_value, EPERM);
   EXPECT_TRUE(NothingWasDone(kernel));
@@ -146,21 +150,21 @@ TEST(Engine, ReturnGivesItsValueAndDoesNothing) {
   auto decide = [](const abi::Call&, const policy::LookFunction&) {
     return PolicyAction{Verb::kReturn, -3};
   };
-  Engine(kernel).Handle(kListener, OpenAt(0x1000), decide);
+  Handle(kernel, OpenAt(0x1000), decide);
   EXPECT_EQ(kernel.values, (std::vector<std::pair<std::uint64_t, std::int64_t>>{{1, -3}}));
 }
 
 TEST(Engine, OnlyContinueUncheckedContinues) {
   testing::FakeKernel kernel;
   Put(kernel, 0x1000, "/dev/null");
-  Engine(kernel).Handle(kListener, OpenAt(0x1000), LookThen({Verb::kContinueUnchecked, 0}));
+  Handle(kernel, OpenAt(0x1000), LookThen({Verb::kContinueUnchecked, 0}));
   EXPECT_EQ(kernel.continued, (std::vector<std::uint64_t>{1}));
 }
 
 TEST(Engine, AllowWithoutALookWasNotForUs) {
   testing::FakeKernel kernel;
   auto decide = [](const abi::Call&, const policy::LookFunction&) { return kAllow; };
-  Outcome outcome = Engine(kernel).Handle(kListener, OpenAt(0x1000), decide);
+  Outcome outcome = Handle(kernel, OpenAt(0x1000), decide);
   EXPECT_EQ(outcome.kind, Outcome::Kind::kRefused);
   EXPECT_TRUE(NothingWasDone(kernel));
 }

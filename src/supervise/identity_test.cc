@@ -6,7 +6,7 @@
 #include <string>
 
 #include "gtest/gtest.h"
-#include "supervise/workers.h"
+#include "supervise/pending_signal.h"
 
 namespace callgate::supervise {
 namespace {

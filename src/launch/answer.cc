@@ -1,0 +1,131 @@
+// Errno verdicts come as notifications. The true verdict is the policy's: `explain` gives it, the
+// call gets exactly that errno. Where the policy looks behind registers, `answer` decides and
+// performs. A call that the policy does not refuse with an errno should not have come; it is
+// refused, with EPERM: fail closed.
+
+#include "launch/answer.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <memory>
+#include <utility>
+
+#include "fmt/format.h"
+
+namespace callgate::launch {
+namespace {
+
+using Refusal = supervise::Deciders::Refusal;
+
+constexpr std::uint16_t kMaxErrno = 4095;  // MAX_ERRNO, include/linux/err.h
+
+constexpr abi::Action Errno(int errno_value) {
+  return {abi::ActionKind::kErrno, static_cast<std::uint16_t>(errno_value)};
+}
+
+class Answerer {
+ public:
+  Answerer(kernel::Kernel& kernel, const Supervision& supervision, int listener, Reporter& reporter,
+           std::function<void(std::string_view, int)> fail)
+      : kernel_(kernel),
+        supervision_(supervision),
+        listener_(listener),
+        reporter_(reporter),
+        fail_(std::move(fail)) {}
+
+  void Decide(const supervise::Turn& turn);
+  void RefuseUndecided(const kernel::Notification& notification, Refusal why);
+  void Fail(std::string_view operation, int errno_value) const { fail_(operation, errno_value); }
+
+ private:
+  void Report(const kernel::Notification& notification, const Explanation& why);
+  void Reply(const kernel::Notification& notification, int errno_value);
+  void KillCaller(const kernel::Notification& notification);
+
+  kernel::Kernel& kernel_;
+  const Supervision& supervision_;
+  const int listener_;
+  Reporter& reporter_;
+  const std::function<void(std::string_view, int)> fail_;
+};
+
+void Answerer::Decide(const supervise::Turn& turn) {
+  const kernel::Notification& notification = turn.notification;
+  Explanation why;
+  if (supervision_.answer) {
+    auto refused = supervision_.answer(turn);
+    if (!refused) return;
+    why = std::move(*refused);
+  } else {
+    why = supervision_.explain(notification.call);
+  }
+  if (why.verdict.kind == abi::ActionKind::kKillProcess && supervision_.answer) {
+    Report(notification, why);
+    KillCaller(notification);
+    return Reply(notification, EPERM);  // it dies before it sees that
+  }
+  if (why.verdict.kind != abi::ActionKind::kErrno) {
+    why.reason = "the filter asked about it, the policy says " + abi::ToString(why.verdict) +
+                 ": refused to be safe";
+    why.verdict = Errno(EPERM);
+  }
+  why.verdict.data = std::min(why.verdict.data, kMaxErrno);
+  Report(notification, why);
+  Reply(notification, why.verdict.data);
+}
+
+void Answerer::RefuseUndecided(const kernel::Notification& notification, Refusal why) {
+  Explanation explanation;
+  switch (why) {
+    case Refusal::kOverdue:
+      explanation.verdict = Errno(ETIMEDOUT);
+      explanation.rule = fmt::format("limit of {} s for a decision", supervise::kDeadline.count());
+      explanation.reason = "a file, a file system or memory that the call names does not answer";
+      break;
+    case Refusal::kOverload:
+      explanation.verdict = Errno(EAGAIN);
+      explanation.rule = fmt::format("limit of {} calls in hand", supervise::kMaxInFlight);
+      explanation.reason = "none of them comes to an end";
+      break;
+  }
+  reporter_.Denied(notification.call, notification.tid, explanation, NoTarget(),
+                   [] { return true; });
+  Reply(notification, explanation.verdict.data);
+}
+
+void Answerer::Report(const kernel::Notification& notification, const Explanation& why) {
+  reporter_.Denied(notification.call, notification.tid, why, ProcTarget(kernel_, notification.tid),
+                   [&] { return kernel_.IsPending(listener_, notification.id); });
+}
+
+void Answerer::Reply(const kernel::Notification& notification, int errno_value) {
+  auto replied = kernel_.ReplyErrno(listener_, notification.id, errno_value);
+  // ENOENT: killed, or a signal took the call away; EINPROGRESS: answered already. Nothing is owed.
+  if (replied || replied.error() == ENOENT || replied.error() == EINPROGRESS) return;
+  fail_("answer a notification", replied.error());
+}
+
+// A kill that was decided here. Only SIGKILL cannot be caught; it goes to the whole process.
+void Answerer::KillCaller(const kernel::Notification& notification) {
+  pid_t process = IdentifyThread(notification.tid).pid;
+  if (process <= 0 || !kernel_.IsPending(listener_, notification.id)) return;
+  (void)kernel_.SendSignal(process, notification.tid, SIGKILL);
+}
+
+}  // namespace
+
+supervise::Deciders::Callbacks AnswerAndReport(kernel::Kernel& kernel,
+                                               const Supervision& supervision, int listener,
+                                               Reporter& reporter,
+                                               std::function<void(std::string_view, int)> fail) {
+  auto answerer =
+      std::make_shared<Answerer>(kernel, supervision, listener, reporter, std::move(fail));
+  return {.decide = [answerer](const supervise::Turn& turn) { answerer->Decide(turn); },
+          .refuse = [answerer](const kernel::Notification& notification,
+                               Refusal why) { answerer->RefuseUndecided(notification, why); },
+          .fail = [answerer](std::string_view operation,
+                             int errno_value) { answerer->Fail(operation, errno_value); }};
+}
+
+}  // namespace callgate::launch

@@ -1,0 +1,243 @@
+// One thread leads: it takes the next call, decides it, performs it, answers it, all by itself, so
+// that a call costs two switches between processes and none between threads. The others wait for
+// the lead. It passes on when the leader says that it is going to wait (a FIFO without a writer),
+// and when it is seen to be stuck (a file system that does not answer, memory whose page fault
+// somebody handles in his own time); the rest of that call is then that thread's affair alone.
+//
+// Rejected: several threads that receive at once. Measured on the machine this was written on, four
+// of them serve 87–143 thousand calls a second of one target and one serves 204–393 thousand,
+// because each wake-up crosses CPUs.
+//
+// A watcher looks every 10 ms while there is a call in hand, and sleeps else. It
+//  - passes the lead on when the leader has been in one call for two ticks,
+//  - refuses a call that is in hand for longer than the deadline: its thread then finds nobody to
+//    answer, whenever it comes back,
+//  - interrupts threads that wait when their caller is gone or has a signal,
+//  - refuses what comes while every thread hangs or waits.
+// It counts ticks, not time: while the supervisor is stopped or the machine sleeps no deadline
+// passes. It never looks at a target itself, so nothing a target does can hold it up.
+
+#include "supervise/deciders.h"
+
+#include <poll.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <system_error>
+#include <utility>
+
+#include "supervise/pending_signal.h"
+
+namespace callgate::supervise {
+namespace {
+
+// How long a caller may wait for its signal. Short enough not to be noticed at a terminal.
+constexpr std::chrono::milliseconds kTick{10};
+constexpr std::uint64_t kPatience = 2;  // ticks
+constexpr int kInterrupt = SIGUSR2;
+
+// Without SA_RESTART: the system call that waits must come back.
+void CatchInterrupt() {
+  struct sigaction action{};
+  action.sa_handler = [](int) {};
+  sigaction(kInterrupt, &action, nullptr);
+}
+
+}  // namespace
+
+Deciders::Deciders(kernel::Kernel& kernel, int listener, Callbacks callbacks, Limits limits)
+    : kernel_(kernel), listener_(listener), callbacks_(std::move(callbacks)), limits_(limits) {}
+
+Deciders::~Deciders() {
+  while (!Stop(kDeadline)) {
+  }
+  if (watcher_.joinable()) watcher_.join();
+}
+
+bool Deciders::Start() {
+  CatchInterrupt();
+  try {
+    watcher_ = std::thread([this] { Watch(); });
+  } catch (const std::system_error&) {
+    return false;
+  }
+  Lock lock(mutex_);
+  return AddSeat();
+}
+
+bool Deciders::Stop(std::chrono::milliseconds patience) {
+  Lock lock(mutex_);
+  over_ = true;
+  lead_is_free_.notify_all();
+  watch_.notify_all();
+  return ended_.wait_for(lock, patience, [this] { return seats_.empty(); });
+}
+
+bool Deciders::AddSeat() {
+  if (seats_.size() > limits_.in_flight) return false;  // those, and one that leads
+  auto seat = seats_.emplace(seats_.end());
+  try {
+    std::thread([this, seat] { Serve(seat); }).detach();
+  } catch (const std::system_error&) {
+    seats_.erase(seat);
+    return false;
+  }
+  return true;
+}
+
+// The leader is not going to take the next call. False: nobody else can.
+bool Deciders::Relieve(const Seat& seat) {
+  if (leader_ != &seat) return true;
+  if (idle_ == 0 && !AddSeat()) return false;
+  leader_ = nullptr;
+  lead_is_free_.notify_one();
+  return true;
+}
+
+bool Deciders::StepAside(Seat& seat) {
+  Lock lock(mutex_);
+  if (seat.phase != Phase::kDeciding || !Relieve(seat)) return false;
+  seat.phase = Phase::kWaiting;
+  return true;
+}
+
+void Deciders::Serve(std::list<Seat>::iterator seat) {
+  Lock lock(mutex_);
+  seat->thread = pthread_self();
+  while (!over_) {
+    ++idle_;
+    lead_is_free_.wait(lock, [this] { return leader_ == nullptr || over_; });
+    --idle_;
+    if (over_) break;
+    leader_ = &*seat;
+    while (leader_ == &*seat && !over_) Lead(*seat, lock);
+  }
+  seats_.erase(seat);
+  ended_.notify_all();
+}
+
+void Deciders::Lead(Seat& seat, Lock& lock) {
+  seat.phase = Phase::kReceiving;
+  lock.unlock();
+  std::array<pollfd, 1> polled{{{.fd = listener_, .events = POLLIN, .revents = 0}}};
+  auto ready = kernel_.Poll(polled, -1);
+  bool hung_up = polled[0].revents != 0 && (polled[0].revents & POLLIN) == 0;
+  kernel::SysResult<kernel::Notification> received = std::unexpected(EINTR);
+  if (!ready) {
+    callbacks_.fail("poll", ready.error());
+  } else if ((polled[0].revents & POLLIN) != 0) {
+    received = kernel_.Receive(listener_);
+    // ENOENT: the target died since poll said there is something. Both are normal.
+    if (!received && received.error() != ENOENT && received.error() != EINTR) {
+      callbacks_.fail("receive a notification", received.error());
+      hung_up = true;
+    }
+  }
+  lock.lock();
+  if (!ready || hung_up) {
+    over_ = true;
+    lead_is_free_.notify_all();
+    watch_.notify_all();
+  }
+  seat.phase = Phase::kIdle;
+  if (!received) return;
+  seat.notification = *received;
+  seat.since = tick_;
+  seat.phase = Phase::kDeciding;
+  if (std::exchange(watch_sleeps_, false)) watch_.notify_one();
+  lock.unlock();
+  callbacks_.decide({.listener = listener_, .notification = seat.notification, .step_aside = [&] {
+                       return StepAside(seat);
+                     }});
+  lock.lock();
+  seat.phase = Phase::kIdle;
+}
+
+bool Deciders::NothingInHand() const {
+  return std::ranges::none_of(seats_, [](const Seat& seat) {
+    return seat.phase != Phase::kIdle && seat.phase != Phase::kReceiving;
+  });
+}
+
+// A signal that comes just before the thread enters its system call is lost, so it is sent again at
+// every tick.
+void Deciders::Interrupt(const Seat& seat) const {
+  if (seat.phase != Phase::kIdle) pthread_kill(seat.thread, kInterrupt);
+}
+
+void Deciders::RefuseWhatComes() {
+  // The leader is stuck in a call, and with the lock held it stays so: nobody else receives.
+  std::array<pollfd, 1> polled{{{.fd = listener_, .events = POLLIN, .revents = 0}}};
+  while (kernel_.Poll(polled, 0).value_or(0) > 0 && (polled[0].revents & POLLIN) != 0) {
+    if (auto received = kernel_.Receive(listener_)) {
+      callbacks_.refuse(*received, Refusal::kOverload);
+    }
+  }
+}
+
+void Deciders::Tick(Lock& lock) {
+  ++tick_;
+  const auto deadline = static_cast<std::uint64_t>(limits_.deadline / kTick);
+  std::vector<kernel::Notification> overdue, waiting;
+  bool overloaded = false;
+  for (Seat& seat : seats_) {
+    if (over_) {
+      Interrupt(seat);
+      continue;
+    }
+    std::uint64_t age = tick_ - seat.since;
+    switch (seat.phase) {
+      case Phase::kIdle:
+      case Phase::kReceiving:
+        break;
+      case Phase::kDeciding:
+        if (age > kPatience && !Relieve(seat)) overloaded = true;
+        if (age > deadline) {
+          seat.phase = Phase::kOverdue;
+          overdue.push_back(seat.notification);
+        }
+        break;
+      case Phase::kWaiting:
+        waiting.push_back(seat.notification);
+        break;
+      case Phase::kOverdue:
+        if (!Relieve(seat)) overloaded = true;
+        Interrupt(seat);
+        break;
+    }
+  }
+  if (overloaded) RefuseWhatComes();
+  lock.unlock();
+  for (const kernel::Notification& late : overdue) callbacks_.refuse(late, Refusal::kOverdue);
+  std::erase_if(waiting, [this](const kernel::Notification& call) {
+    return kernel_.IsPending(listener_, call.id) &&
+           PendingSignalOf(call.tid) == PendingSignal::kNone;
+  });
+  lock.lock();
+  for (const Seat& seat : seats_) {
+    if (seat.phase == Phase::kWaiting &&
+        std::ranges::find(waiting, seat.notification.id, &kernel::Notification::id) !=
+            waiting.end()) {
+      Interrupt(seat);
+    }
+  }
+}
+
+void Deciders::Watch() {
+  Lock lock(mutex_);
+  while (!over_ || !seats_.empty()) {
+    if (!over_ && NothingInHand()) {
+      watch_sleeps_ = true;
+      watch_.wait(lock, [this] { return !watch_sleeps_ || over_; });
+      watch_sleeps_ = false;
+    }
+    lock.unlock();
+    std::this_thread::sleep_for(kTick);
+    lock.lock();
+    Tick(lock);
+  }
+}
+
+}  // namespace callgate::supervise

@@ -1,0 +1,107 @@
+#pragma once
+
+#include <pthread.h>
+
+#include <chrono>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <list>
+#include <mutex>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "kernel/kernel.h"
+
+namespace callgate::supervise {
+
+// One waiting call in the hands of the thread that decides it.
+struct Turn {
+  int listener = -1;
+  const kernel::Notification& notification;
+  // What comes may take as long as somebody likes: another thread takes the next calls, there is no
+  // deadline any more, and system calls of this thread fail with EINTR once the caller is gone or
+  // has a signal to attend to. False: too many wait already, so this one must not.
+  std::function<bool()> step_aside = [] { return true; };
+};
+
+// How many calls may wait at the same time for what takes as long as somebody likes. A bound, not a
+// goal: each holds a thread and up to six descriptors.
+inline constexpr std::size_t kMaxInFlight = 64;
+// How long a call may be looked at and performed otherwise, before it is refused.
+inline constexpr std::chrono::seconds kDeadline{5};
+
+// Threads that take turns at one listener, until nobody is left under its filter.
+class Deciders {
+ public:
+  enum class Refusal : std::uint8_t {
+    kOverdue,   // the deadline has passed
+    kOverload,  // every thread hangs or waits
+  };
+  struct Callbacks {
+    // Decides and answers. May take long, in several threads at once.
+    std::function<void(const Turn&)> decide;
+    // Answers a call that is not decided. Must not look at the caller: that is what takes too long.
+    std::function<void(const kernel::Notification&, Refusal)> refuse;
+    // The listener is broken: nothing will be decided any more.
+    std::function<void(std::string_view operation, int errno_value)> fail;
+  };
+  struct Limits {
+    std::size_t in_flight = kMaxInFlight;
+    std::chrono::milliseconds deadline = kDeadline;
+  };
+
+  Deciders(kernel::Kernel& kernel, int listener, Callbacks callbacks, Limits limits);
+  Deciders(kernel::Kernel& kernel, int listener, Callbacks callbacks)
+      : Deciders(kernel, listener, std::move(callbacks), Limits{}) {}
+  // Interrupts what waits, and waits for what cannot be interrupted.
+  ~Deciders();
+  Deciders(const Deciders&) = delete;
+  Deciders& operator=(const Deciders&) = delete;
+
+  // False: no thread can be started.
+  bool Start();
+  // Interrupts what waits. False: some thread still hangs after that time.
+  bool Stop(std::chrono::milliseconds patience);
+
+ private:
+  using Lock = std::unique_lock<std::mutex>;
+  enum class Phase : std::uint8_t { kIdle, kReceiving, kDeciding, kWaiting, kOverdue };
+  struct Seat {
+    pthread_t thread{};
+    Phase phase = Phase::kIdle;
+    std::uint64_t since = 0;  // tick
+    kernel::Notification notification = {};
+  };
+
+  // All with the lock held.
+  bool AddSeat();
+  bool Relieve(const Seat& seat);
+  bool StepAside(Seat& seat);
+  void Lead(Seat& seat, Lock& lock);
+  void Tick(Lock& lock);
+  void RefuseWhatComes();
+  bool NothingInHand() const;
+  void Interrupt(const Seat& seat) const;
+
+  void Serve(std::list<Seat>::iterator seat);
+  void Watch();
+
+  kernel::Kernel& kernel_;
+  const int listener_;
+  const Callbacks callbacks_;
+  const Limits limits_;
+  std::mutex mutex_;
+  std::condition_variable lead_is_free_, watch_, ended_;
+  std::list<Seat> seats_;
+  const Seat* leader_ = nullptr;
+  std::size_t idle_ = 0;
+  std::uint64_t tick_ = 0;
+  bool watch_sleeps_ = false;
+  bool over_ = false;  // no more notifications are taken
+  std::thread watcher_;
+};
+
+}  // namespace callgate::supervise
