@@ -2,6 +2,7 @@
 
 #include <sys/types.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -77,6 +78,15 @@ class Performer {
 
 // nullptr: this call is not performed (policy/performed.h says which are).
 std::unique_ptr<Performer> PerformerOf(std::string_view call);
+
+// For a family with a row for each of its calls: a performer that is made with the row. nullptr:
+// the call is none of them.
+template <typename Family, typename Rows>
+std::unique_ptr<Performer> MakeByRow(const Rows& rows, std::string_view call) {
+  const auto* row = std::ranges::find(rows, call, &Rows::value_type::call);
+  if (row == rows.end()) return nullptr;
+  return std::make_unique<Family>(*row);
+}
 
 // One a family, each in the file of its name.
 std::unique_ptr<Performer> MakeOpenPerformer(std::string_view call);

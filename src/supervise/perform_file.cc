@@ -221,10 +221,7 @@ Reply FilePerformer::Perform(Inputs& inputs, const Surroundings&) {
 }  // namespace
 
 std::unique_ptr<Performer> MakeFilePerformer(std::string_view call) {
-  for (const Layout& layout : kLayouts) {
-    if (layout.call == call) return std::make_unique<FilePerformer>(layout);
-  }
-  return nullptr;
+  return MakeByRow<FilePerformer>(kLayouts, call);
 }
 
 }  // namespace callgate::supervise

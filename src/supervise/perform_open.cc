@@ -55,6 +55,15 @@ constexpr std::size_t kPage = 4096;
 
 enum class Kind : std::uint8_t { kOpen, kOpenAt, kOpenAt2, kCreat };
 
+struct Row {
+  std::string_view call;
+  Kind kind;
+};
+constexpr std::array<Row, 4> kRows{{{"open", Kind::kOpen},
+                                    {"openat", Kind::kOpenAt},
+                                    {"openat2", Kind::kOpenAt2},
+                                    {"creat", Kind::kCreat}}};
+
 // Of other processes, what /proc shows to everybody without asking who is asking
 // (fs/proc/base.c: no ptrace_may_access behind it).
 bool IsOpenToAll(std::string_view name) {
@@ -66,7 +75,7 @@ bool IsOpenToAll(std::string_view name) {
 
 class OpenPerformer final : public Performer {
  public:
-  explicit OpenPerformer(Kind kind) : kind_(kind) {}
+  explicit OpenPerformer(const Row& row) : kind_(row.kind) {}
 
   int Prepare(Inputs& inputs, const Surroundings& around) override;
   bool MayBlock() const override { return may_block_; }
@@ -285,11 +294,7 @@ Reply OpenPerformer::Perform(Inputs& inputs, const Surroundings& around) {
 }  // namespace
 
 std::unique_ptr<Performer> MakeOpenPerformer(std::string_view call) {
-  if (call == "open") return std::make_unique<OpenPerformer>(Kind::kOpen);
-  if (call == "openat") return std::make_unique<OpenPerformer>(Kind::kOpenAt);
-  if (call == "openat2") return std::make_unique<OpenPerformer>(Kind::kOpenAt2);
-  if (call == "creat") return std::make_unique<OpenPerformer>(Kind::kCreat);
-  return nullptr;
+  return MakeByRow<OpenPerformer>(kRows, call);
 }
 
 }  // namespace callgate::supervise

@@ -228,10 +228,7 @@ Reply ParentPerformer::Perform(Inputs& inputs, const Surroundings& around) {
 }  // namespace
 
 std::unique_ptr<Performer> MakeParentPerformer(std::string_view call) {
-  for (const Layout& layout : kLayouts) {
-    if (layout.call == call) return std::make_unique<ParentPerformer>(layout);
-  }
-  return nullptr;
+  return MakeByRow<ParentPerformer>(kLayouts, call);
 }
 
 }  // namespace callgate::supervise

@@ -12,6 +12,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
@@ -29,9 +30,15 @@ constexpr std::size_t kAddress = 1;
 constexpr std::size_t kLength = 2;
 constexpr std::size_t kNameAt = offsetof(sockaddr_un, sun_path);
 
+struct Row {
+  std::string_view call;
+  bool binds;
+};
+constexpr std::array<Row, 2> kRows{{{"bind", true}, {"connect", false}}};
+
 class SocketPerformer final : public Performer {
  public:
-  explicit SocketPerformer(bool binds) : binds_(binds) {}
+  explicit SocketPerformer(const Row& row) : binds_(row.binds) {}
 
   int Prepare(Inputs& inputs, const Surroundings& around) override;
   bool MayBlock() const override { return may_block_; }
@@ -118,9 +125,7 @@ Reply SocketPerformer::Perform(Inputs& inputs, const Surroundings& around) {
 }  // namespace
 
 std::unique_ptr<Performer> MakeSocketPerformer(std::string_view call) {
-  if (call == "connect") return std::make_unique<SocketPerformer>(false);
-  if (call == "bind") return std::make_unique<SocketPerformer>(true);
-  return nullptr;
+  return MakeByRow<SocketPerformer>(kRows, call);
 }
 
 }  // namespace callgate::supervise

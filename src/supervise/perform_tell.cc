@@ -213,10 +213,7 @@ Reply TellPerformer::Perform(Inputs& inputs, const Surroundings& around) {
 }  // namespace
 
 std::unique_ptr<Performer> MakeTellPerformer(std::string_view call) {
-  for (const Layout& layout : kLayouts) {
-    if (layout.call == call) return std::make_unique<TellPerformer>(layout);
-  }
-  return nullptr;
+  return MakeByRow<TellPerformer>(kLayouts, call);
 }
 
 }  // namespace callgate::supervise
