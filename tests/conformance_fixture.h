@@ -91,5 +91,9 @@ inline long ReadOut(const std::function<long(char*, std::size_t)>& call, std::si
 
 // conformance_telling.cc: access, stat, readlink and their siblings.
 void ProbeTelling(const std::string& call);
+// conformance_objects.cc: calls on a descriptor's file, statfs, and truncate with a limit.
+void ProbeObjectCalls(const std::string& call);
+// utime, utimes, futimesat.
+void ProbeOldTimes(const std::string& call);
 
 }  // namespace callgate::conformance

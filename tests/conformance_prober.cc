@@ -410,11 +410,10 @@ void Probe(char** argv) {
   opens_by_open = std::string(argv[2]) == "openat";
   auto run = [&] {
     auto probe = kProbes.find(argv[2]);
-    if (probe != kProbes.end()) {
-      probe->second();
-    } else {
-      ProbeTelling(argv[2]);
-    }
+    if (probe != kProbes.end()) probe->second();
+    ProbeTelling(argv[2]);
+    ProbeObjectCalls(argv[2]);
+    ProbeOldTimes(argv[2]);
   };
   run();
   stride = std::max(1L, shapes / std::max(1L, std::atol(argv[3])));

@@ -1,5 +1,5 @@
-// Tries to get a file it is denied past a supervisor that looks at paths, by changing what a path
-// means while the supervisor decides.
+// Tries to get at a file it is denied past a supervisor that looks at paths and open files, by
+// changing what a path or a descriptor means while the supervisor decides.
 //
 //   race_attacker KIND ATTEMPTS UNTIL_SUCCESS DIRECTORY
 //
@@ -47,18 +47,30 @@ char* Buffer(int flags, int fd) {
 }
 std::size_t FlipPlace() { return directory.size() + 1; }
 
-// What runs beside the opens until they are done.
+enum class Got : std::uint8_t { kAllowed, kDenied, kNothing };
+
+// What runs beside the attempts until they are done.
 struct Attack {
-  std::function<int()> open_once;   // a descriptor or -errno
+  std::function<Got()> attempt;
   std::function<void()> interfere;  // once; called over and over
   bool in_process = false;          // interfere from a process that shares memory, not a thread
 };
 
-int Opened(long result) { return result < 0 ? -errno : static_cast<int>(result); }
+// What an open led to.
+Got Opened(long result, bool writing_is_denied = false) {
+  if (result < 0) return Got::kNothing;
+  int fd = static_cast<int>(result);
+  struct stat status{};
+  if (fstat(fd, &status) < 0) std::abort();
+  bool writes = (fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDONLY;
+  close(fd);
+  bool denied_one = status.st_ino == denied_inode || (writing_is_denied && writes);
+  return denied_one ? Got::kDenied : Got::kAllowed;
+}
 
 Attack FlipIn(char* buffer) {
   return {
-      .open_once = [buffer] { return Opened(syscall(SYS_openat, AT_FDCWD, buffer, O_RDONLY, 0)); },
+      .attempt = [buffer] { return Opened(syscall(SYS_openat, AT_FDCWD, buffer, O_RDONLY, 0)); },
       .interfere = [buffer] { buffer[FlipPlace()] ^= 'a' ^ 'b'; }};
 }
 
@@ -66,7 +78,7 @@ Attack SwapLink() {
   static std::string link = directory + "/link", next = directory + "/next";
   (void)symlink(allowed.c_str(), link.c_str());
   return {
-      .open_once = [] { return Opened(syscall(SYS_openat, AT_FDCWD, link.c_str(), O_RDONLY, 0)); },
+      .attempt = [] { return Opened(syscall(SYS_openat, AT_FDCWD, link.c_str(), O_RDONLY, 0)); },
       .interfere =
           [] {
             static bool turn = false;
@@ -84,7 +96,7 @@ Attack SwapDescriptor() {
   static int a = directory_named("/a");
   static int b = directory_named("/b");
   static int used = fcntl(a, F_DUPFD_CLOEXEC, 100);
-  return {.open_once = [] { return Opened(syscall(SYS_openat, used, "x", O_RDONLY, 0)); },
+  return {.attempt = [] { return Opened(syscall(SYS_openat, used, "x", O_RDONLY, 0)); },
           .interfere =
               [] {
                 static bool turn = false;
@@ -94,7 +106,7 @@ Attack SwapDescriptor() {
 }
 
 Attack SwapWorkingDirectory() {
-  return {.open_once = [] { return Opened(syscall(SYS_openat, AT_FDCWD, "x", O_RDONLY, 0)); },
+  return {.attempt = [] { return Opened(syscall(SYS_openat, AT_FDCWD, "x", O_RDONLY, 0)); },
           .interfere =
               [] {
                 static bool turn = false;
@@ -105,7 +117,7 @@ Attack SwapWorkingDirectory() {
 
 Attack Remap() {
   static char* good = Buffer(MAP_PRIVATE | MAP_ANONYMOUS, -1);
-  return {.open_once = [] { return Opened(syscall(SYS_openat, AT_FDCWD, good, O_RDONLY, 0)); },
+  return {.attempt = [] { return Opened(syscall(SYS_openat, AT_FDCWD, good, O_RDONLY, 0)); },
           .interfere =
               [] {
                 static bool turn = false;
@@ -133,7 +145,7 @@ Attack WriteMemfd() {
 // Creates a/new while somebody puts a link to b/x under that name.
 Attack PlantLink() {
   static std::string name = directory + "/a/new";
-  return {.open_once =
+  return {.attempt =
               [] {
                 return Opened(syscall(SYS_openat, AT_FDCWD, name.c_str(), O_RDWR | O_CREAT, 0600));
               },
@@ -148,17 +160,36 @@ Attack PlantLink() {
 // The structure of openat2 is memory too: write access is what is denied.
 Attack FlipFlags() {
   static open_how how{};
-  return {
-      .open_once =
-          [] { return Opened(syscall(SYS_openat2, AT_FDCWD, allowed.c_str(), &how, sizeof how)); },
-      .interfere = [] { how.flags ^= O_RDWR; }};
+  return {.attempt =
+              [] {
+                return Opened(syscall(SYS_openat2, AT_FDCWD, allowed.c_str(), &how, sizeof how),
+                              true);
+              },
+          .interfere = [] { how.flags ^= O_RDWR; }};
 }
 
-bool IsForbidden(int fd, bool writing_is) {
-  struct stat status{};
-  if (fstat(fd, &status) < 0) std::abort();
-  bool writes = (fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDONLY;
-  return status.st_ino == denied_inode || (writing_is && writes);
+// A descriptor that is a/x when it is looked at, b/x when something is done to it.
+Attack SwapObject() {
+  static auto open_to_write = [](const std::string& name) {
+    return static_cast<int>(syscall(SYS_open, name.c_str(), O_RDWR | O_CLOEXEC));
+  };
+  static int a = open_to_write(allowed);
+  static int b = open_to_write(denied);
+  static int used = fcntl(a, F_DUPFD_CLOEXEC, 100);
+  return {.attempt =
+              [] {
+                long result = syscall(SYS_fchmod, used, 0600);
+                struct stat status{};
+                if (fstat(b, &status) < 0) std::abort();
+                if ((status.st_mode & 07777) == 0600) return Got::kDenied;
+                return result < 0 ? Got::kNothing : Got::kAllowed;
+              },
+          .interfere =
+              [] {
+                static bool turn = false;
+                turn = !turn;
+                dup2(turn ? b : a, used);
+              }};
 }
 
 Attack AttackNamed(const std::string& kind) {
@@ -175,6 +206,7 @@ Attack AttackNamed(const std::string& kind) {
   if (kind == "memfd") return WriteMemfd();
   if (kind == "plant") return PlantLink();
   if (kind == "how") return FlipFlags();
+  if (kind == "object") return SwapObject();
   std::fprintf(stderr, "unknown attack %s\n", kind.c_str());
   std::exit(2);
 }
@@ -227,13 +259,17 @@ int main(int argc, char** argv) {
   {
     Interferer interferer(attack);
     for (long i = 0; i < attempts; ++i) {
-      int fd = attack.open_once();
-      if (fd < 0) {
-        ++counts.refused;
-        continue;
+      switch (attack.attempt()) {
+        case Got::kAllowed:
+          ++counts.allowed;
+          break;
+        case Got::kDenied:
+          ++counts.denied;
+          break;
+        case Got::kNothing:
+          ++counts.refused;
+          break;
       }
-      ++(IsForbidden(fd, argv[1] == std::string("how")) ? counts.denied : counts.allowed);
-      close(fd);
       if (until_success && counts.denied > 0) break;
     }
   }

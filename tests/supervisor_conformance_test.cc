@@ -46,6 +46,9 @@ std::string PolicyFor(std::string_view name) {
     test = "newname == \"/no such file\"";
   } else if (name == "bind" || name == "connect") {
     test = "addr.family == 4711";
+  } else if (policy::PerformanceOf(abi::ArchId::kX86_64, name) ==
+             policy::Performance::kOnDuplicate) {
+    test = "fd.path == \"/no such file\"";
   }
   return fmt::format(
       "default: allow\n"

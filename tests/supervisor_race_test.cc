@@ -51,7 +51,8 @@ class Race : public testing::TestWithParam<Kind> {
         "io_uring_setup, landlock_restrict_self: else -> errno(ENOSYS)\n"
         "openat: path in {{\"{0}/a/x\", \"{0}/a/new\"}}{1}; else -> "
         "errno(EACCES)\n"
-        "openat2: path == \"{0}/a/x\" && how.flags == O_RDONLY{1}; else -> errno(EACCES)\n",
+        "openat2: path == \"{0}/a/x\" && how.flags == O_RDONLY{1}; else -> errno(EACCES)\n"
+        "fchmod: fd.path == \"{0}/a/x\"{1}; else -> errno(EACCES)\n",
         directory_, verdict);
     std::string command =
         fmt::format("{} run {} -- {} {} {} {} {} 2>{}/errors", kProgram, policy, kAttacker,
@@ -86,7 +87,7 @@ TEST_P(Race, IsWonAgainstContinueUnchecked) {
 INSTANTIATE_TEST_SUITE_P(Attacks, Race,
                          testing::Values(Kind{"flip"}, Kind{"shared_page"}, Kind{"symlink"},
                                          Kind{"dup2"}, Kind{"chdir"}, Kind{"munmap"}, Kind{"memfd"},
-                                         Kind{"plant"}, Kind{"how"}),
+                                         Kind{"plant"}, Kind{"how"}, Kind{"object"}),
                          [](const auto& test) { return test.param.name; });
 
 }  // namespace

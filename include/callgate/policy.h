@@ -68,9 +68,9 @@ struct CALLGATE_EXPORT PlannedRule {
     std::string place;   // "app.cg:12"
     std::string text;    // "path under \"/srv\"", "default errno(EPERM)"
     std::string action;  // "allow"
-    // What had to be looked at before it decides: "register", the filter decides; "copied", memory
-    // that the supervisor copies once, deciding and acting on the copy; "unchecked", memory that
-    // the kernel reads again afterwards.
+    // What had to be looked at before it decides: "register", the filter decides; "object", an open
+    // file that the supervisor has a duplicate of; "copied", memory that it copies once, deciding
+    // and acting on the copy; "unchecked", memory that the kernel reads again afterwards.
     std::string soundness;
     std::string layer;  // "filter" or "supervisor"
   };

@@ -15,6 +15,8 @@ std::string_view NameOf(Soundness soundness) {
   switch (soundness) {
     case Soundness::kRegister:
       return "register";
+    case Soundness::kObject:
+      return "object";
     case Soundness::kCopied:
       return "copied";
     case Soundness::kUnchecked:
@@ -74,13 +76,15 @@ std::vector<PlannedRule> Policy::Plan() const {
     bool performs = rule.performance != policy::Performance::kNone;
     if (performs) shown.performed = policy::Describe(rule.performance);
     shown.cost = performs                   ? "a notification, and the call made by the supervisor"
-                 : rule.NeedsLook()         ? "a notification, and a read of the caller's memory"
+                 : rule.NeedsLook()         ? "a notification, and a look at the caller"
                  : shown.needs_supervisor() ? "a notification"
                                             : "tests in the kernel";
     shown.guarantee =
         Any(rule, Soundness::kUnchecked)
             ? "none where it is continued unchecked: another thread can change what was looked at"
-        : rule.NeedsLook() ? "decided and performed on one copy, which no other thread can change"
+        : Any(rule, Soundness::kCopied)
+            ? "decided and performed on one copy, which no other thread can change"
+        : rule.NeedsLook() ? "decided and performed on one duplicate of the descriptor"
                            : "registers cannot be changed by another thread";
     all.push_back(std::move(shown));
   }

@@ -127,6 +127,19 @@ TEST(Plan, TellsHowEachClauseIsKept) {
   EXPECT_FALSE(NeedsSupervisor(ReadForTest("read\nwrite: fd == 1\n")));
 }
 
+TEST(Plan, OpenFilesAreAClassOfTheirOwn) {
+  TypedPolicy policy = ReadForTest(
+      "fsetxattr: flags != 0 -> errno(EPERM); fd.type == file -> errno(EACCES); "
+      "fd.path under \"/srv\" && name == \"user.note\"; fd.path == \"/x\"\n");
+  std::vector<PlannedRule> plan = PlanPolicy(policy);
+  ASSERT_EQ(plan.size(), 1U);
+  EXPECT_EQ(plan[0].performance, Performance::kOnDuplicate);
+  std::vector<Soundness> soundness;
+  for (const PlannedClause& clause : plan[0].clauses) soundness.push_back(clause.soundness);
+  EXPECT_EQ(soundness, (std::vector{Soundness::kRegister, Soundness::kObject, Soundness::kCopied,
+                                    Soundness::kCopied, Soundness::kCopied}));
+}
+
 // Random rules over two registers and three things behind them: the filter's graph says what Judge
 // says without a look, and that is right whatever is found.
 class Random {

@@ -15,9 +15,29 @@
 namespace callgate::policy {
 namespace {
 
-bool ListLooks(const ClauseList& list) {
-  return std::ranges::any_of(list.clauses,
-                             [](const Clause& clause) { return LooksDeep(clause.predicate); });
+// What has to be looked at to decide it; memory and what a path names count for more than an open
+// file.
+Soundness LookOf(const Expr& expr) {
+  Soundness look = Soundness::kRegister;
+  if (expr.kind == Expr::Kind::kDeep) {
+    DeepSubject::Kind kind = expr.deep->subject.kind;
+    bool is_open = kind == DeepSubject::Kind::kDescriptor || kind == DeepSubject::Kind::kFileType;
+    look = is_open ? Soundness::kObject : Soundness::kCopied;
+  }
+  for (const Expr& child : expr.children) look = std::max(look, LookOf(child));
+  return look;
+}
+Soundness LookOf(const ClauseList& list) {
+  Soundness look = Soundness::kRegister;
+  for (const Clause& clause : list.clauses) look = std::max(look, LookOf(clause.predicate));
+  return look;
+}
+// Of the other lists of a rule, which are judged with each.
+Soundness LookOfAll(const Rule& rule) {
+  Soundness look = Soundness::kRegister;
+  if (rule.lists.size() < 2) return look;
+  for (const ClauseList& list : rule.lists) look = std::max(look, LookOf(list));
+  return look;
 }
 
 bool IsAlways(const Expr& expr) { return expr.kind == Expr::Kind::kConstant && expr.truth; }
@@ -62,10 +82,6 @@ bool CheckSubjects(const Expr& expr, abi::ArchId arch, std::string_view call, Re
       return false;
     case DeepSubject::Kind::kDescriptor:
     case DeepSubject::Kind::kFileType:
-      report.Error(expr.span, fmt::format("'{}' needs the supervisor, which does not yet look at "
-                                          "open files",
-                                          subject.name));
-      return false;
     case DeepSubject::Kind::kString:
     case DeepSubject::Kind::kField:
     case DeepSubject::Kind::kFamily:
@@ -142,26 +158,21 @@ std::vector<PlannedRule> PlanPolicy(const TypedPolicy& policy) {
   for (const ArchPolicy& arch : policy.arches) {
     for (const Rule& rule : arch.rules) {
       PlannedRule planned{.arch = arch.arch, .rule = &rule, .clauses = {}};
-      bool looks_elsewhere = rule.lists.size() > 1 && std::ranges::any_of(rule.lists, ListLooks);
       for (const ClauseList& list : rule.lists) {
-        bool looks = looks_elsewhere;
+        Soundness look = LookOfAll(rule);
         bool open = true;
         auto add = [&](const Clause* clause, PolicyAction action) {
-          Soundness soundness = Soundness::kRegister;
-          if (action.verb == Verb::kAsSupervisor) {
-            soundness = Soundness::kCopied;
+          bool looks = look != Soundness::kRegister;
+          bool lends = action.verb == Verb::kAsSupervisor;
+          Soundness soundness = lends ? Soundness::kCopied : look;
+          if (looks && action.verb == Verb::kContinueUnchecked) soundness = Soundness::kUnchecked;
+          if (lends || (looks && action.verb == Verb::kAllow)) {
             planned.performance = PerformanceOf(arch.arch, rule.syscall);
-          } else if (looks) {
-            soundness = action.verb == Verb::kContinueUnchecked ? Soundness::kUnchecked
-                                                                : Soundness::kCopied;
-            if (action.verb == Verb::kAllow) {
-              planned.performance = PerformanceOf(arch.arch, rule.syscall);
-            }
           }
           planned.clauses.push_back({clause, action, soundness});
         };
         for (const Clause& clause : list.clauses) {
-          looks = looks || LooksDeep(clause.predicate);
+          look = std::max(look, LookOf(clause.predicate));
           add(&clause, clause.action);
           if (IsAlways(clause.predicate)) open = false;
         }
@@ -187,7 +198,7 @@ bool NeedsSupervisor(const TypedPolicy& policy) {
 }
 
 void CheckPlan(const TypedPolicy& policy, abi::ArchId arch, const Rule& rule, Report& report) {
-  bool looks_elsewhere = rule.lists.size() > 1 && std::ranges::any_of(rule.lists, ListLooks);
+  bool looks_elsewhere = LookOfAll(rule) != Soundness::kRegister;
   for (const ClauseList& list : rule.lists) {
     bool looks = looks_elsewhere;
     bool open = true;

@@ -14,6 +14,7 @@ namespace callgate::policy {
 // How sure a decision is that the call it is about is the call that happens.
 enum class Soundness : std::uint8_t {
   kRegister,   // registers only: the filter decides, nobody can change them
+  kObject,     // what a descriptor refers to: the supervisor has a duplicate and acts on that
   kCopied,     // memory, copied once; the call is performed with the copy or refused
   kUnchecked,  // memory, and then the kernel reads it again: another thread wins the race
 };

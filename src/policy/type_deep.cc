@@ -107,7 +107,13 @@ std::optional<DeepField> FindField(const TypeContext& context, const ast::Test& 
   if (kind == abi::ArgKind::kSockaddr && has_field) {
     return FindPseudo(context, test, kSockaddrFields, "a socket address");
   }
-  if ((kind == abi::ArgKind::kFd || kind == abi::ArgKind::kDirFd) && has_field) {
+  if (kind == abi::ArgKind::kDirFd && has_field) {
+    context.report.Error(test.field_span,
+                         fmt::format("{} is where a relative path starts", subject.shown),
+                         {{"test the path: it is resolved from there", {}}});
+    return std::nullopt;
+  }
+  if (kind == abi::ArgKind::kFd && has_field) {
     return FindPseudo(context, test, kFdFields, "a descriptor");
   }
   if (kind == abi::ArgKind::kStruct && has_field) return FindStructField(context, test, *argument);

@@ -28,6 +28,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <mutex>
 #include <optional>
 #include <utility>
@@ -100,6 +101,12 @@ const Identity* Engine::Impl::Own() {
       limit.rlim_cur = limit.rlim_max;
       (void)setrlimit(RLIMIT_NOFILE, &limit);
     }
+    // So is the size of files: the caller's limit is kept by who performs (perform_file.cc).
+    if (getrlimit(RLIMIT_FSIZE, &limit) == 0) {
+      limit.rlim_cur = limit.rlim_max;
+      (void)setrlimit(RLIMIT_FSIZE, &limit);
+    }
+    (void)std::signal(SIGXFSZ, SIG_IGN);
   });
   return own ? &*own : nullptr;
 }
@@ -184,6 +191,10 @@ Outcome Engine::Impl::Perform(const Turn& turn, CallState& call) {
   }
   if (!reply.output.empty() && !call.inputs->Write(reply.output_slot, reply.output)) {
     reply = Reply::Error(EFAULT);
+  }
+  // A caller that lives waits for the answer before it attends to the signal.
+  if (reply.signal != 0 && kernel.IsPending(turn.listener, call.notification.id)) {
+    (void)kernel.SendSignal(call.identity.tgid, call.notification.tid, reply.signal);
   }
   if (reply.errno_value == EINTR) reply.errno_value = InterruptedErrno(call.notification.tid);
   Deliver(turn.listener, call.notification, std::move(reply));

@@ -41,6 +41,21 @@ std::optional<std::string_view> LineOf(std::string_view text, std::string_view l
   return line.substr(0, line.find('\n'));
 }
 
+std::optional<std::string> ReadAll(const std::string& path) {
+  base::UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd.valid()) return std::nullopt;
+  // 65536 groups of ten digits are possible: read on until the end.
+  std::string text;
+  while (true) {
+    std::size_t have = text.size();
+    text.resize(have + 4096);
+    ssize_t size = read(fd.get(), text.data() + have, 4096);
+    if (size < 0) return std::nullopt;
+    text.resize(have + static_cast<std::size_t>(size));
+    if (size == 0) return text;
+  }
+}
+
 std::optional<std::uint64_t> NamespaceOf(pid_t tid, std::string_view kind) {
   struct stat status{};
   if (stat(fmt::format("/proc/{}/ns/{}", tid, kind).c_str(), &status) < 0) return std::nullopt;
@@ -75,25 +90,33 @@ std::optional<Identity> ParseStatus(std::string_view text) {
 }
 
 std::optional<Identity> ReadIdentity(pid_t tid) {
-  base::UniqueFd fd(open(fmt::format("/proc/{}/status", tid).c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd.valid()) return std::nullopt;
-  // 65536 groups of ten digits are possible: read on until the end.
-  std::string text;
-  while (true) {
-    std::size_t have = text.size();
-    text.resize(have + 4096);
-    ssize_t size = read(fd.get(), text.data() + have, 4096);
-    if (size < 0) return std::nullopt;
-    text.resize(have + static_cast<std::size_t>(size));
-    if (size == 0) break;
-  }
-  std::optional<Identity> identity = ParseStatus(text);
+  std::optional<std::string> text = ReadAll(fmt::format("/proc/{}/status", tid));
+  if (!text) return std::nullopt;
+  std::optional<Identity> identity = ParseStatus(*text);
   auto user = NamespaceOf(tid, "user");
   auto pid = NamespaceOf(tid, "pid");
   if (!identity || !user || !pid) return std::nullopt;
   identity->credentials.user_namespace = *user;
   identity->pid_namespace = *pid;
   return identity;
+}
+
+std::optional<rlim_t> ParseFileSizeLimit(std::string_view limits) {
+  constexpr std::string_view kLabel = "\nMax file size";
+  std::size_t at = limits.find(kLabel);
+  if (at == std::string_view::npos) return std::nullopt;
+  std::string_view soft = limits.substr(at + kLabel.size());
+  soft.remove_prefix(std::min(soft.find_first_not_of(' '), soft.size()));
+  if (soft.starts_with("unlimited")) return RLIM_INFINITY;
+  rlim_t limit = 0;
+  if (!Numbers(soft).Next(limit)) return std::nullopt;
+  return limit;
+}
+
+std::optional<rlim_t> ReadFileSizeLimit(pid_t tid) {
+  std::optional<std::string> text = ReadAll(fmt::format("/proc/{}/limits", tid));
+  if (!text) return std::nullopt;
+  return ParseFileSizeLimit(*text);
 }
 
 }  // namespace callgate::supervise

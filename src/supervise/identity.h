@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sys/resource.h>
 #include <sys/types.h>
 
 #include <array>
@@ -36,5 +37,10 @@ std::optional<Identity> ReadIdentity(pid_t tid);
 // The text of /proc/TID/status without the namespaces. nullopt: a line is missing or makes no
 // sense.
 std::optional<Identity> ParseStatus(std::string_view text);
+
+// RLIMIT_FSIZE of the process, RLIM_INFINITY if there is none. nullopt: gone, or not ours to see.
+std::optional<rlim_t> ReadFileSizeLimit(pid_t tid);
+// From the text of /proc/TID/limits.
+std::optional<rlim_t> ParseFileSizeLimit(std::string_view limits);
 
 }  // namespace callgate::supervise

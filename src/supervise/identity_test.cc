@@ -55,6 +55,19 @@ TEST(ReadIdentity, OfThisThread) {
 
 TEST(ReadIdentity, OfNobodyIsNone) { EXPECT_FALSE(ReadIdentity(0x7fffffff)); }
 
+TEST(FileSizeLimit, IsTheSoftOne) {
+  const std::string head = "Limit   Soft Limit   Hard Limit   Units\n";
+  EXPECT_EQ(ParseFileSizeLimit(head + "Max file size             512      unlimited   bytes\n"),
+            512U);
+  EXPECT_EQ(ParseFileSizeLimit(head + "Max file size             unlimited  unlimited  bytes\n"),
+            RLIM_INFINITY);
+  EXPECT_FALSE(ParseFileSizeLimit(head));
+  EXPECT_FALSE(ParseFileSizeLimit(head + "Max file size             \n"));
+  rlimit own{};
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &own), 0);
+  EXPECT_EQ(ReadFileSizeLimit(gettid()), own.rlim_cur);
+}
+
 std::string WithSignals(const std::string& own, const std::string& shared,
                         const std::string& blocked, int threads) {
   return "Threads:\t" + std::to_string(threads) + "\nSigQ:\t0/1\nSigPnd:\t" + own + "\nShdPnd:\t" +

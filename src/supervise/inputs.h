@@ -51,6 +51,7 @@ class Inputs {
  private:
   policy::DeepValue LookAtField(const policy::DeepSubject& subject);
   policy::DeepValue LookAtAddress(const policy::DeepSubject& subject);
+  policy::DeepValue LookAtOpenFile(const policy::DeepSubject& subject);
   policy::DeepValue Fail(int error) {
     if (error_ == 0) error_ = error;
     return policy::Absent{};

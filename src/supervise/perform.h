@@ -20,6 +20,7 @@ namespace callgate::supervise {
 // What a performed call gives its caller.
 struct Reply {
   int errno_value = 0;                 // not 0: the call fails with it
+  int signal = 0;                      // not 0: the caller gets it before the call returns
   std::int64_t value = 0;              // else its result, unless there is
   base::UniqueFd descriptor;           // one to put into the caller's table
   std::uint32_t descriptor_flags = 0;  // O_CLOEXEC or 0
@@ -30,6 +31,11 @@ struct Reply {
   static Reply Error(int error) {
     Reply reply;
     reply.errno_value = error;
+    return reply;
+  }
+  static Reply Signal(int signal, int error) {
+    Reply reply = Error(error);
+    reply.signal = signal;
     return reply;
   }
   static Reply Value(std::int64_t result) {

@@ -1,16 +1,22 @@
-// Calls on a file that exists and is named by a path: the file is pinned, and the call is made on
-// what is pinned, through /proc/self/fd. Following that link leads to the very file and no further,
-// also where it is a symbolic link itself.
+// Calls on a file that exists.
+//
+// One that is named by a path is pinned, and the call is made on what is pinned, through
+// /proc/self/fd: following that link leads to the very file and no further, also where it is a
+// symbolic link itself. One that is named by a descriptor is acted on through our duplicate of it:
+// what the caller's descriptor means by then (dup2) does not matter.
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/xattr.h>
 #include <unistd.h>
+#include <utime.h>
 
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 #include <optional>
 #include <string>
@@ -31,17 +37,22 @@ enum class What : std::uint8_t {
   kChmod,
   kChown,
   kTruncate,
-  kTimes,
+  kAllocate,
+  kTimes,     // two timespecs
+  kTimevals,  // two timevals
+  kSeconds,   // a utimbuf
   kSetXattr,
   kGetXattr,
   kListXattr,
   kRemoveXattr,
 };
 
-// Registers of each call; the arguments behind the path are `first` and what follows it.
+// Registers of each call; the arguments behind the path, or the descriptor, are `first` and what
+// follows it.
 struct Layout {
   std::string_view call;
   What what;
+  bool is_open = false;  // register 0 is a descriptor of the file, there is no path
   int dirfd = kNone;
   int path = 0;
   int first = 1;
@@ -49,23 +60,34 @@ struct Layout {
   bool follows = true;  // where no flag says otherwise
 };
 
-constexpr std::array<Layout, 16> kLayouts{{
+constexpr std::array<Layout, 27> kLayouts{{
     {.call = "chmod", .what = What::kChmod},
+    {.call = "fchmod", .what = What::kChmod, .is_open = true},
     {.call = "fchmodat", .what = What::kChmod, .dirfd = 0, .path = 1, .first = 2},
     {.call = "fchmodat2", .what = What::kChmod, .dirfd = 0, .path = 1, .first = 2, .flags = 3},
     {.call = "chown", .what = What::kChown},
     {.call = "lchown", .what = What::kChown, .follows = false},
+    {.call = "fchown", .what = What::kChown, .is_open = true},
     {.call = "fchownat", .what = What::kChown, .dirfd = 0, .path = 1, .first = 2, .flags = 4},
     {.call = "truncate", .what = What::kTruncate},
+    {.call = "ftruncate", .what = What::kTruncate, .is_open = true},
+    {.call = "fallocate", .what = What::kAllocate, .is_open = true},
     {.call = "utimensat", .what = What::kTimes, .dirfd = 0, .path = 1, .first = 2, .flags = 3},
+    {.call = "futimesat", .what = What::kTimevals, .dirfd = 0, .path = 1, .first = 2},
+    {.call = "utimes", .what = What::kTimevals},
+    {.call = "utime", .what = What::kSeconds},
     {.call = "setxattr", .what = What::kSetXattr},
     {.call = "lsetxattr", .what = What::kSetXattr, .follows = false},
+    {.call = "fsetxattr", .what = What::kSetXattr, .is_open = true},
     {.call = "getxattr", .what = What::kGetXattr},
     {.call = "lgetxattr", .what = What::kGetXattr, .follows = false},
+    {.call = "fgetxattr", .what = What::kGetXattr, .is_open = true},
     {.call = "listxattr", .what = What::kListXattr},
     {.call = "llistxattr", .what = What::kListXattr, .follows = false},
+    {.call = "flistxattr", .what = What::kListXattr, .is_open = true},
     {.call = "removexattr", .what = What::kRemoveXattr},
     {.call = "lremovexattr", .what = What::kRemoveXattr, .follows = false},
+    {.call = "fremovexattr", .what = What::kRemoveXattr, .is_open = true},
 }};
 
 class FilePerformer final : public Performer {
@@ -79,13 +101,50 @@ class FilePerformer final : public Performer {
   std::size_t Slot(std::size_t behind) const {
     return static_cast<std::size_t>(layout_.first) + behind;
   }
+  std::size_t PathSlot() const { return static_cast<std::size_t>(layout_.path); }
   int PrepareArguments(Inputs& inputs);
-  Reply ReadOut(Inputs& inputs, const std::string& file, std::size_t value, std::size_t size);
+  int PrepareTimes(Inputs& inputs);
+  int PreparePath(Inputs& inputs, const Surroundings& around);
+  bool IsTooLarge(const Inputs& inputs, int file) const;
+  // `file`: the path to what is pinned.
+  long ActOnPath(Inputs& inputs, const PinnedPath& pinned, const std::string& file);
+  long ActOnOpen(Inputs& inputs);
+  // `list`: listxattr; `file` is a path or a descriptor.
+  template <typename File, typename Get, typename List>
+  Reply ReadOut(Inputs& inputs, File file, Get get, List list);
 
   const Layout& layout_;
+  int fd_ = -1;  // is_open
+  rlim_t size_limit_ = RLIM_INFINITY;
   std::optional<std::array<timespec, 2>> times_;
+  std::string name_;
   std::vector<std::byte> value_;
 };
+
+int FilePerformer::PrepareTimes(Inputs& inputs) {
+  if (inputs.Register(Slot(0)) == 0) return 0;  // now
+  std::array<std::array<std::int64_t, 2>, 2> pairs{};
+  static_assert(sizeof pairs == sizeof(timespec) * 2 && sizeof pairs == sizeof(timeval) * 2);
+  bool has_parts = layout_.what != What::kSeconds;
+  auto bytes = inputs.Bytes(Slot(0), has_parts ? sizeof pairs : sizeof(utimbuf));
+  if (!bytes) return bytes.error();
+  if (has_parts) {
+    std::memcpy(pairs.data(), bytes->data(), bytes->size());
+  } else {
+    std::memcpy(&pairs[0][0], bytes->data(), sizeof(std::int64_t));
+    std::memcpy(&pairs[1][0], bytes->data() + sizeof(std::int64_t), sizeof(std::int64_t));
+  }
+  times_.emplace();
+  for (std::size_t i = 0; i < 2; ++i) {
+    auto [seconds, part] = pairs[i];
+    if (layout_.what == What::kTimevals) {
+      if (part < 0 || part >= 1'000'000) return EINVAL;
+      part *= 1000;
+    }
+    (*times_)[i] = {.tv_sec = seconds, .tv_nsec = part};
+  }
+  return 0;
+}
 
 int FilePerformer::PrepareArguments(Inputs& inputs) {
   switch (layout_.what) {
@@ -94,15 +153,18 @@ int FilePerformer::PrepareArguments(Inputs& inputs) {
     case What::kListXattr:
       return 0;
     case What::kTruncate:
-      return static_cast<off_t>(inputs.Register(Slot(0))) < 0 ? EINVAL : 0;
-    case What::kTimes: {
-      if (inputs.Register(Slot(0)) == 0) return 0;  // now
-      auto bytes = inputs.Bytes(Slot(0), sizeof(timespec) * 2);
-      if (!bytes) return bytes.error();
-      times_.emplace();
-      std::memcpy(times_->data(), bytes->data(), bytes->size());
+      if (static_cast<off_t>(inputs.Register(Slot(0))) < 0) return EINVAL;
+      [[fallthrough]];
+    case What::kAllocate: {
+      auto limit = ReadFileSizeLimit(inputs.tid());
+      if (!limit) return ESRCH;
+      size_limit_ = *limit;
       return 0;
     }
+    case What::kTimes:
+    case What::kTimevals:
+    case What::kSeconds:
+      return PrepareTimes(inputs);
     case What::kSetXattr:
     case What::kGetXattr:
     case What::kRemoveXattr: {
@@ -112,6 +174,7 @@ int FilePerformer::PrepareArguments(Inputs& inputs) {
       auto name = inputs.String(Slot(0), kMaxXattrName);
       if (!name) return name.error() == ENAMETOOLONG ? ERANGE : name.error();
       if (name->empty()) return ERANGE;
+      name_ = std::move(*name);
       if (!sets) return 0;
       std::uint64_t size = inputs.Register(Slot(2));
       if (size > kMaxXattrValue) return E2BIG;
@@ -124,27 +187,25 @@ int FilePerformer::PrepareArguments(Inputs& inputs) {
   return ENOSYS;
 }
 
-int FilePerformer::Prepare(Inputs& inputs, const Surroundings& around) {
+int FilePerformer::PreparePath(Inputs& inputs, const Surroundings& around) {
   bool follows = layout_.follows;
   bool may_be_empty = false;
   if (layout_.flags != kNone) {
     auto flags =
         static_cast<std::uint32_t>(inputs.Register(static_cast<std::size_t>(layout_.flags)));
-    if ((flags & ~(kFlagNofollow | AT_EMPTY_PATH)) != 0) return EINVAL;
     follows = (flags & kFlagNofollow) == 0;
     may_be_empty = (flags & AT_EMPTY_PATH) != 0;
   }
-  if (int error = PrepareArguments(inputs); error != 0) return error;
-  auto path = static_cast<std::size_t>(layout_.path);
   int dirfd = layout_.dirfd == kNone
                   ? AT_FDCWD
                   : static_cast<int>(inputs.Register(static_cast<std::size_t>(layout_.dirfd)));
-  // utimensat without a path is about the descriptor itself.
-  bool no_path = layout_.what == What::kTimes && inputs.Register(path) == 0;
+  // utimensat and futimesat without a path are about the descriptor itself.
+  bool no_path = layout_.dirfd != kNone && inputs.Register(PathSlot()) == 0 &&
+                 (layout_.what == What::kTimes || layout_.what == What::kTimevals);
   if (no_path && dirfd == AT_FDCWD) return EFAULT;
   std::string text;
   if (!no_path) {
-    auto copied = inputs.String(path, kMaxPath);
+    auto copied = inputs.String(PathSlot(), kMaxPath);
     if (!copied) return copied.error();
     text = std::move(*copied);
   }
@@ -155,66 +216,130 @@ int FilePerformer::Prepare(Inputs& inputs, const Surroundings& around) {
   if (text.empty()) {
     auto pinned = ResolveDescriptor(*places, std::move(places->start));
     if (!pinned) return pinned.error();
-    inputs.SetPinned(path, std::move(*pinned));
+    inputs.SetPinned(PathSlot(), std::move(*pinned));
     return 0;
   }
-  auto pinned = inputs.Pin(path, *places, follows ? Follow::kAll : Follow::kNotLast);
+  auto pinned = inputs.Pin(PathSlot(), *places, follows ? Follow::kAll : Follow::kNotLast);
   return pinned ? 0 : pinned.error();
 }
 
-// getxattr and listxattr: the result goes into the caller's memory.
-Reply FilePerformer::ReadOut(Inputs& inputs, const std::string& file, std::size_t value,
-                             std::size_t size) {
-  std::vector<char> buffer(std::min<std::uint64_t>(inputs.Register(size), kMaxXattrValue));
-  ssize_t got = 0;
-  if (layout_.what == What::kGetXattr) {
-    auto name = inputs.String(Slot(0), kMaxXattrName);
-    got = getxattr(file.c_str(), name->c_str(), buffer.data(), buffer.size());
-  } else {
-    got = listxattr(file.c_str(), buffer.data(), buffer.size());
+int FilePerformer::Prepare(Inputs& inputs, const Surroundings& around) {
+  if (layout_.flags != kNone) {
+    auto flags =
+        static_cast<std::uint32_t>(inputs.Register(static_cast<std::size_t>(layout_.flags)));
+    if ((flags & ~(kFlagNofollow | AT_EMPTY_PATH)) != 0) return EINVAL;
   }
+  if (int error = PrepareArguments(inputs); error != 0) return error;
+  if (!layout_.is_open) return PreparePath(inputs, around);
+  auto fd = inputs.Descriptor(0);
+  if (!fd) return fd.error();
+  fd_ = *fd;
+  return 0;
+}
+
+// The kernel would ask for our limit, not the caller's (fs/attr.c, inode_newsize_ok).
+bool FilePerformer::IsTooLarge(const Inputs& inputs, int file) const {
+  if (size_limit_ == RLIM_INFINITY) return false;
+  std::uint64_t size = inputs.Register(Slot(0));
+  if (layout_.what == What::kAllocate) {
+    if ((size & FALLOC_FL_KEEP_SIZE) != 0) return false;
+    if (__builtin_add_overflow(inputs.Register(Slot(1)), inputs.Register(Slot(2)), &size)) {
+      return false;  // the kernel says what is wrong with that
+    }
+  }
+  struct stat status{};
+  if (fstat(file, &status) < 0 || !S_ISREG(status.st_mode)) return false;
+  if (size <= size_limit_ || size <= static_cast<std::uint64_t>(status.st_size)) return false;
+  // Whoever may not write hears that first.
+  if (layout_.is_open) return (fcntl(file, F_GETFL) & O_ACCMODE) != O_RDONLY;
+  return syscall(SYS_faccessat2, file, "", W_OK, AT_EACCESS | AT_EMPTY_PATH) == 0;
+}
+
+template <typename File, typename Get, typename List>
+Reply FilePerformer::ReadOut(Inputs& inputs, File file, Get get, List list) {
+  bool lists = layout_.what == What::kListXattr;
+  std::size_t value = lists ? Slot(0) : Slot(1);
+  std::vector<char> buffer(std::min<std::uint64_t>(inputs.Register(value + 1), kMaxXattrValue));
+  ssize_t got = lists ? list(file, buffer.data(), buffer.size())
+                      : get(file, name_.c_str(), buffer.data(), buffer.size());
   if (got < 0) return Reply::Error(errno);
   if (buffer.empty()) return Reply::Value(got);
   return Reply::Output(got, value,
                        std::as_bytes(std::span(buffer)).first(static_cast<std::size_t>(got)));
 }
 
-Reply FilePerformer::Perform(Inputs& inputs, const Surroundings&) {
-  const PinnedPath& pinned = *inputs.Pinned(static_cast<std::size_t>(layout_.path));
-  if (pinned.error != 0) return Reply::Error(pinned.error);
-  std::string file = fmt::format("/proc/self/fd/{}", pinned.object.get());
+long FilePerformer::ActOnPath(Inputs& inputs, const PinnedPath& pinned, const std::string& file) {
   auto number = [&](std::size_t behind) { return inputs.Register(Slot(behind)); };
-  long result = -1;
   switch (layout_.what) {
     case What::kChmod:
-      result = syscall(SYS_fchmodat, AT_FDCWD, file.c_str(), static_cast<mode_t>(number(0)));
-      break;
+      return syscall(SYS_fchmodat, AT_FDCWD, file.c_str(), static_cast<mode_t>(number(0)));
     case What::kChown:
-      result = syscall(SYS_fchownat, pinned.object.get(), "", static_cast<uid_t>(number(0)),
-                       static_cast<gid_t>(number(1)), AT_EMPTY_PATH);
-      break;
+      return syscall(SYS_fchownat, pinned.object.get(), "", static_cast<uid_t>(number(0)),
+                     static_cast<gid_t>(number(1)), AT_EMPTY_PATH);
     case What::kTruncate:
-      result = truncate(file.c_str(), static_cast<off_t>(number(0)));
-      break;
+      return truncate(file.c_str(), static_cast<off_t>(number(0)));
     case What::kTimes:
-      result = syscall(SYS_utimensat, AT_FDCWD, file.c_str(), times_ ? times_->data() : nullptr, 0);
-      break;
-    case What::kSetXattr: {
-      auto name = inputs.String(Slot(0), kMaxXattrName);
-      result = syscall(SYS_setxattr, file.c_str(), name->c_str(), value_.data(), value_.size(),
-                       static_cast<int>(number(3)));
-      break;
-    }
-    case What::kRemoveXattr: {
-      auto name = inputs.String(Slot(0), kMaxXattrName);
-      result = removexattr(file.c_str(), name->c_str());
-      break;
-    }
+    case What::kTimevals:
+    case What::kSeconds:
+      return syscall(SYS_utimensat, AT_FDCWD, file.c_str(), times_ ? times_->data() : nullptr, 0);
+    case What::kSetXattr:
+      return syscall(SYS_setxattr, file.c_str(), name_.c_str(), value_.data(), value_.size(),
+                     static_cast<int>(number(3)));
+    case What::kRemoveXattr:
+      return removexattr(file.c_str(), name_.c_str());
+    case What::kAllocate:
     case What::kGetXattr:
-      return ReadOut(inputs, file, Slot(1), Slot(2));
     case What::kListXattr:
-      return ReadOut(inputs, file, Slot(0), Slot(1));
+      break;
   }
+  errno = ENOSYS;
+  return -1;
+}
+
+long FilePerformer::ActOnOpen(Inputs& inputs) {
+  auto number = [&](std::size_t behind) { return inputs.Register(Slot(behind)); };
+  switch (layout_.what) {
+    case What::kChmod:
+      return syscall(SYS_fchmod, fd_, static_cast<mode_t>(number(0)));
+    case What::kChown:
+      return syscall(SYS_fchown, fd_, static_cast<uid_t>(number(0)), static_cast<gid_t>(number(1)));
+    case What::kTruncate:
+      return ftruncate(fd_, static_cast<off_t>(number(0)));
+    case What::kAllocate:
+      return syscall(SYS_fallocate, fd_, static_cast<int>(number(0)), number(1), number(2));
+    case What::kSetXattr:
+      return syscall(SYS_fsetxattr, fd_, name_.c_str(), value_.data(), value_.size(),
+                     static_cast<int>(number(3)));
+    case What::kRemoveXattr:
+      return fremovexattr(fd_, name_.c_str());
+    case What::kTimes:
+    case What::kTimevals:
+    case What::kSeconds:
+    case What::kGetXattr:
+    case What::kListXattr:
+      break;
+  }
+  errno = ENOSYS;
+  return -1;
+}
+
+Reply FilePerformer::Perform(Inputs& inputs, const Surroundings&) {
+  bool reads = layout_.what == What::kGetXattr || layout_.what == What::kListXattr;
+  std::string file;
+  const PinnedPath* pinned = nullptr;
+  if (!layout_.is_open) {
+    pinned = inputs.Pinned(PathSlot());
+    if (pinned->error != 0) return Reply::Error(pinned->error);
+    file = fmt::format("/proc/self/fd/{}", pinned->object.get());
+  }
+  if (reads) {
+    return layout_.is_open ? ReadOut(inputs, fd_, fgetxattr, flistxattr)
+                           : ReadOut(inputs, file.c_str(), getxattr, listxattr);
+  }
+  if (IsTooLarge(inputs, layout_.is_open ? fd_ : pinned->object.get())) {
+    return Reply::Signal(SIGXFSZ, EFBIG);
+  }
+  long result = layout_.is_open ? ActOnOpen(inputs) : ActOnPath(inputs, *pinned, file);
   return result < 0 ? Reply::Error(errno) : Reply::Value(result);
 }
 

@@ -1,5 +1,6 @@
-// Calls that tell about a file: access, stat, readlink and their siblings. The file is pinned and
-// asked; what it says is written into the caller's memory, where the kernel would have written it.
+// Calls that tell about a file: access, stat, statfs, readlink and their siblings. The file is
+// pinned, or our duplicate of the caller's descriptor is it, and asked; what it says is written
+// into the caller's memory, where the kernel would have written it.
 
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -25,12 +26,13 @@ namespace {
 
 constexpr int kNone = -1;
 
-enum class What : std::uint8_t { kAccess, kStat, kStatx, kReadlink };
+enum class What : std::uint8_t { kAccess, kStat, kStatx, kStatfs, kReadlink };
 
 // Registers of each call; the arguments behind the path are `first` and what follows it.
 struct Layout {
   std::string_view call;
   What what;
+  bool is_open = false;  // register 0 is a descriptor of the file, there is no path
   int dirfd = kNone;
   int path = 0;
   int first = 1;
@@ -38,14 +40,17 @@ struct Layout {
   bool follows = true;
 };
 
-constexpr std::array<Layout, 9> kLayouts{{
+constexpr std::array<Layout, 12> kLayouts{{
     {.call = "access", .what = What::kAccess},
     {.call = "faccessat", .what = What::kAccess, .dirfd = 0, .path = 1, .first = 2},
     {.call = "faccessat2", .what = What::kAccess, .dirfd = 0, .path = 1, .first = 2, .flags = 3},
     {.call = "stat", .what = What::kStat},
+    {.call = "fstat", .what = What::kStat, .is_open = true},
     {.call = "lstat", .what = What::kStat, .follows = false},
     {.call = "newfstatat", .what = What::kStat, .dirfd = 0, .path = 1, .first = 2, .flags = 3},
     {.call = "statx", .what = What::kStatx, .dirfd = 0, .path = 1, .first = 3, .flags = 2},
+    {.call = "statfs", .what = What::kStatfs},
+    {.call = "fstatfs", .what = What::kStatfs, .is_open = true},
     {.call = "readlink", .what = What::kReadlink, .follows = false},
     {.call = "readlinkat",
      .what = What::kReadlink,
@@ -63,6 +68,7 @@ std::uint32_t KnownFlags(What what) {
       return AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH;
     case What::kStatx:
       return AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC_TYPE;
+    case What::kStatfs:
     case What::kReadlink:
       return 0;
   }
@@ -85,6 +91,7 @@ class TellPerformer final : public Performer {
   Reply ReadLink(Inputs& inputs, const PinnedPath& pinned, const Surroundings& around) const;
 
   const Layout& layout_;
+  int fd_ = -1;  // is_open
   std::uint32_t flags_ = 0;
   bool is_empty_ = false;
 };
@@ -109,6 +116,7 @@ int TellPerformer::CheckRegisters(const Inputs& inputs) {
       if (static_cast<std::int32_t>(inputs.Register(Slot(1))) <= 0) return EINVAL;
       break;
     case What::kStat:
+    case What::kStatfs:
       break;
   }
   return (flags_ & ~KnownFlags(layout_.what)) != 0 ? EINVAL : 0;
@@ -116,6 +124,12 @@ int TellPerformer::CheckRegisters(const Inputs& inputs) {
 
 int TellPerformer::Prepare(Inputs& inputs, const Surroundings& around) {
   if (int error = CheckRegisters(inputs); error != 0) return error;
+  if (layout_.is_open) {
+    auto fd = inputs.Descriptor(0);
+    if (!fd) return fd.error();
+    fd_ = *fd;
+    return 0;
+  }
   auto path = static_cast<std::size_t>(layout_.path);
   int dirfd = layout_.dirfd == kNone
                   ? AT_FDCWD
@@ -182,9 +196,9 @@ Reply TellPerformer::ReadLink(Inputs& inputs, const PinnedPath& pinned,
 }
 
 Reply TellPerformer::Perform(Inputs& inputs, const Surroundings& around) {
-  const PinnedPath& pinned = *inputs.Pinned(static_cast<std::size_t>(layout_.path));
-  if (pinned.error != 0) return Reply::Error(pinned.error);
-  int file = pinned.object.get();
+  const PinnedPath* pinned = inputs.Pinned(static_cast<std::size_t>(layout_.path));
+  if (pinned != nullptr && pinned->error != 0) return Reply::Error(pinned->error);
+  int file = layout_.is_open ? fd_ : pinned->object.get();
   switch (layout_.what) {
     case What::kAccess:
       return Access(inputs, file, around);
@@ -204,8 +218,14 @@ Reply TellPerformer::Perform(Inputs& inputs, const Surroundings& around) {
       }
       return Reply::Output(0, Slot(1), std::as_bytes(std::span(&status, 1)));
     }
+    case What::kStatfs: {
+      struct statfs status{};
+      static_assert(sizeof status == 120);
+      if (fstatfs(file, &status) < 0) return Reply::Error(errno);
+      return Reply::Output(0, Slot(0), std::as_bytes(std::span(&status, 1)));
+    }
     case What::kReadlink:
-      return ReadLink(inputs, pinned, around);
+      return ReadLink(inputs, *pinned, around);
   }
   return Reply::Error(ENOSYS);
 }

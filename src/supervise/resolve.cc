@@ -92,8 +92,6 @@ class Walker {
     broken_ = error;
     return Step::kFailed;
   }
-  // Of the target: without the name of its root.
-  std::expected<std::string, int> TargetName(int fd);
   std::expected<PinnedPath, int> Finish();
 
   const Places& places_;
@@ -104,16 +102,6 @@ class Walker {
   int links_ = 0;
   int broken_ = 0;
 };
-
-std::expected<std::string, int> Walker::TargetName(int fd) {
-  auto root = NameOf(places_.root.get());
-  if (!root) return root;
-  auto name = NameOf(fd);
-  if (!name || *root == "/" || !name->starts_with('/')) return name;
-  if (*name == *root) return std::string("/");
-  if (!name->starts_with(*root + "/")) return std::unexpected(EACCES);  // outside: no name in there
-  return name->substr(root->size());
-}
 
 Walker::Step Walker::Stop(int error) {
   pinned_.error = error;
@@ -284,13 +272,13 @@ std::expected<PinnedPath, int> Walker::Finish() {
       if (fstat(pinned_.object.get(), &status) < 0) return std::unexpected(errno);
       if (!S_ISDIR(status.st_mode)) pinned_.error = ENOTDIR;
     }
-    auto name = TargetName(pinned_.object.get());
+    auto name = NameInRoot(places_.root.get(), pinned_.object.get());
     if (!name) return std::unexpected(name.error());
     pinned_.path = std::move(*name);
     return std::move(pinned_);
   }
   int directory = pinned_.parent.valid() ? pinned_.parent.get() : at_.get();
-  auto name = TargetName(directory);
+  auto name = NameInRoot(places_.root.get(), directory);
   if (!name) return std::unexpected(name.error());
   pinned_.path = *name == "/" ? "" : *name;
   std::string rest = pinned_.parent.valid() ? pinned_.name : rest_;
@@ -301,6 +289,16 @@ std::expected<PinnedPath, int> Walker::Finish() {
 
 }  // namespace
 
+std::expected<std::string, int> NameInRoot(int root, int fd) {
+  auto root_name = NameOf(root);
+  if (!root_name) return root_name;
+  auto name = NameOf(fd);
+  if (!name || *root_name == "/" || !name->starts_with('/')) return name;
+  if (*name == *root_name) return std::string("/");
+  if (!name->starts_with(*root_name + "/")) return std::unexpected(EACCES);
+  return name->substr(root_name->size());
+}
+
 std::expected<PinnedPath, int> ResolvePath(const Places& places, const std::string& path,
                                            Follow follow) {
   return Walker(places, follow).Walk(path);
@@ -309,18 +307,11 @@ std::expected<PinnedPath, int> ResolvePath(const Places& places, const std::stri
 std::expected<PinnedPath, int> ResolveDescriptor(const Places& places, base::UniqueFd object) {
   // "." of the object itself would need a directory; its name does not.
   PinnedPath pinned;
-  auto name = NameOf(object.get());
-  auto root = NameOf(places.root.get());
+  auto name = NameInRoot(places.root.get(), object.get());
   if (!name) return std::unexpected(name.error());
-  if (!root) return std::unexpected(root.error());
   pinned.object = std::move(object);
   pinned.last = PinnedPath::Last::kDot;
   pinned.path = std::move(*name);
-  if (*root != "/" && pinned.path.starts_with('/')) {
-    if (pinned.path != *root && !pinned.path.starts_with(*root + "/"))
-      return std::unexpected(EACCES);
-    pinned.path = pinned.path == *root ? "/" : pinned.path.substr(root->size());
-  }
   return pinned;
 }
 

@@ -48,6 +48,11 @@ struct PinnedPath {
   bool Exists() const { return object.valid(); }
 };
 
+// What a policy calls an open file: its path in that root, or the kernel's name for a file that has
+// none ("pipe:[4711]"). Behind the path of a file whose name was removed stands " (deleted)".
+// EACCES: it lies outside of the root, where no name reaches.
+std::expected<std::string, int> NameInRoot(int root, int fd);
+
 // Walks a path as the kernel does for a thread with these places, as the calling thread's user.
 // An errno: the path could not even be looked at (out of descriptors, no /proc here).
 std::expected<PinnedPath, int> ResolvePath(const Places& places, const std::string& path,
