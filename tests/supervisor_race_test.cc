@@ -1,6 +1,6 @@
 // An attacker changes what a path means while the supervisor decides about it. It must never reach
-// the file it is denied; and to show that the attack is one, the same attacker must reach it under
-// a policy that goes on unchecked.
+// the file it is denied, nor start the program; and to show that the attack is one, the same
+// attacker must succeed under a policy that goes on unchecked.
 //
 // CALLGATE_RACE_ATTEMPTS sets the attempts of each kind.
 
@@ -23,6 +23,7 @@ namespace {
 
 const std::string kProgram = CALLGATE_BINARY_DIR "/bin/callgate";
 const std::string kAttacker = CALLGATE_BINARY_DIR "/tests/race_attacker";
+const std::string kExecAttacker = CALLGATE_BINARY_DIR "/tests/exec_attacker";
 
 struct Reached {
   long allowed = -1, denied = -1, refused = -1;
@@ -45,8 +46,7 @@ class Race : public testing::TestWithParam<Kind> {
   ~Race() override { std::filesystem::remove_all(directory_); }
 
   Reached Attack(const std::string& verdict, long attempts, const char* until) {
-    std::string policy = directory_ + "/policy.cg";
-    std::ofstream(policy) << fmt::format(
+    std::string rules = fmt::format(
         "default: allow\n"
         "io_uring_setup, landlock_restrict_self: else -> errno(ENOSYS)\n"
         "openat: path in {{\"{0}/a/x\", \"{0}/a/new\"}}{1}; else -> "
@@ -54,8 +54,15 @@ class Race : public testing::TestWithParam<Kind> {
         "openat2: path == \"{0}/a/x\" && how.flags == O_RDONLY{1}; else -> errno(EACCES)\n"
         "fchmod: fd.path == \"{0}/a/x\"{1}; else -> errno(EACCES)\n",
         directory_, verdict);
+    return Run(kAttacker, attempts, until, rules);
+  }
+
+  Reached Run(const std::string& attacker, long attempts, const char* until,
+              const std::string& rules) {
+    std::string policy = directory_ + "/policy.cg";
+    std::ofstream(policy) << rules;
     std::string command =
-        fmt::format("{} run {} -- {} {} {} {} {} 2>{}/errors", kProgram, policy, kAttacker,
+        fmt::format("{} run {} -- {} {} {} {} {} 2>{}/errors", kProgram, policy, attacker,
                     GetParam().name, attempts, until, directory_, directory_);
     FILE* output = popen(command.c_str(), "r");
     Reached reached;
@@ -70,9 +77,13 @@ class Race : public testing::TestWithParam<Kind> {
   std::string directory_;
 };
 
-TEST_P(Race, NeverReachesWhatIsDenied) {
+long Attempts() {
   const char* scale = std::getenv("CALLGATE_RACE_ATTEMPTS");
-  long attempts = scale != nullptr ? std::atol(scale) : 1000;
+  return scale != nullptr ? std::atol(scale) : 1000;
+}
+
+TEST_P(Race, NeverReachesWhatIsDenied) {
+  long attempts = Attempts();
   Reached reached = Attack("", attempts, "all");
   EXPECT_EQ(reached.denied, 0);
   EXPECT_GT(reached.allowed, 0);
@@ -88,6 +99,50 @@ INSTANTIATE_TEST_SUITE_P(Attacks, Race,
                          testing::Values(Kind{"flip"}, Kind{"shared_page"}, Kind{"symlink"},
                                          Kind{"dup2"}, Kind{"chdir"}, Kind{"munmap"}, Kind{"memfd"},
                                          Kind{"plant"}, Kind{"how"}, Kind{"object"}),
+                         [](const auto& test) { return test.param.name; });
+
+// The same for programs that are started.
+class ExecRace : public Race {
+ protected:
+  ExecRace() {
+    for (const char* name : {"/a/x", "/b/x"}) {
+      std::filesystem::copy_file(kExecAttacker, directory_ + name,
+                                 std::filesystem::copy_options::overwrite_existing);
+    }
+  }
+
+  Reached AttackExec(const std::string& verdict, long attempts, const char* until) {
+    // Each also stands for what it needs to be about: one file, one argument, one variable.
+    std::string rule = fmt::format(
+        "filename in {{\"{0}/a/x\", \"{0}/s\"}} && argv[0] != \"\" && argv[1] != \"b\" && "
+        "envp.MODE == \"a\"{1}; else -> errno(EACCES)\n",
+        directory_, verdict);
+    return Run(kExecAttacker, attempts, until,
+               "default: allow\nexecve: " + rule + "execveat: " + rule);
+  }
+  bool StartsNothing() const { return std::string_view(GetParam().name) == "exec_untraced"; }
+};
+
+TEST_P(ExecRace, NeverStartsWhatIsDenied) {
+  long attempts = Attempts();
+  Reached reached = AttackExec("", attempts, "all");
+  EXPECT_EQ(reached.denied, 0);
+  EXPECT_EQ(reached.allowed == 0, StartsNothing());
+  EXPECT_EQ(reached.allowed + reached.refused, attempts);
+}
+
+TEST_P(ExecRace, IsWonAgainstContinueUnchecked) {
+  Reached reached = AttackExec(" -> continue_unchecked", 400'000, "until-success");
+  EXPECT_EQ(reached.denied, 1);
+}
+
+INSTANTIATE_TEST_SUITE_P(Attacks, ExecRace,
+                         testing::Values(Kind{"exec_flip"}, Kind{"exec_shared_page"},
+                                         Kind{"exec_memfd"}, Kind{"exec_munmap"},
+                                         Kind{"exec_symlink"}, Kind{"exec_interpreter"},
+                                         Kind{"exec_script"}, Kind{"exec_dup2"}, Kind{"exec_chdir"},
+                                         Kind{"exec_argument"}, Kind{"exec_argv"},
+                                         Kind{"exec_variable"}, Kind{"exec_untraced"}),
                          [](const auto& test) { return test.param.name; });
 
 }  // namespace

@@ -70,7 +70,8 @@ struct CALLGATE_EXPORT PlannedRule {
     std::string action;  // "allow"
     // What had to be looked at before it decides: "register", the filter decides; "object", an open
     // file that the supervisor has a duplicate of; "copied", memory that it copies once, deciding
-    // and acting on the copy; "unchecked", memory that the kernel reads again afterwards.
+    // and acting on the copy; "pinned", the same, where the caller makes the call and what came of
+    // it is judged before it can act; "unchecked", memory that the kernel reads again afterwards.
     std::string soundness;
     std::string layer;  // "filter" or "supervisor"
   };

@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <utility>
 
+#include "abi/syscalls.h"
 #include "api/compile.h"
 #include "api/impl.h"
 #include "fmt/format.h"
@@ -47,8 +49,16 @@ void VisitActions(const policy::TypedPolicy& typed, Visit visit) {
   }
 }
 
-abi::Action NotifyErrors(const policy::DecidedCalls&, const policy::PolicyAction& action) {
-  if (action.verb == policy::Verb::kErrno) return {abi::ActionKind::kUserNotif, 0};
+// What the filter returns under a supervisor: errors are to be reported, and where programs are
+// judged every start is to be known (supervise/perform_exec.cc).
+abi::Action FilterAction(bool judges_exec, const policy::DecidedCalls& calls,
+                         const policy::PolicyAction& action) {
+  const abi::Syscall* call =
+      calls.arch && calls.nr ? abi::FindSyscall(*calls.arch, *calls.nr) : nullptr;
+  bool starts = judges_exec && call != nullptr && policy::StartsPrograms(call->name);
+  if (action.verb == policy::Verb::kErrno || (action.verb == policy::Verb::kAllow && starts)) {
+    return {abi::ActionKind::kUserNotif, 0};
+  }
   return policy::KernelAction(action);
 }
 
@@ -92,9 +102,19 @@ launch::Explanation Explain(const LayerVerdict& winner, const abi::Call& call) {
   return explanation;
 }
 
+// Does a rule judge programs that are started by what they are?
+bool JudgesExec(const std::vector<Policy>& layers) {
+  return std::ranges::any_of(layers, [](const Policy& layer) {
+    return std::ranges::any_of(policy::PlanPolicy(layer.impl().typed),
+                               [](const policy::PlannedRule& rule) {
+                                 return rule.performance == policy::Performance::kPinned;
+                               });
+  });
+}
+
 // Decides and performs what registers do not decide.
-launch::AnswerFunction AnswerBy(const std::vector<Policy>& layers) {
-  auto engine = std::make_shared<supervise::Engine>(kernel::RealKernel());
+launch::AnswerFunction AnswerBy(const std::shared_ptr<supervise::Engine>& engine,
+                                const std::vector<Policy>& layers) {
   return [engine, layers](const supervise::Turn& turn) -> std::optional<launch::Explanation> {
     LayerVerdict winner;
     auto decide = [&](const abi::Call& call, const policy::LookFunction& look) {
@@ -111,6 +131,25 @@ launch::AnswerFunction AnswerBy(const std::vector<Policy>& layers) {
             : abi::Action{abi::ActionKind::kErrno, static_cast<std::uint16_t>(outcome.errno_value)};
     if (!outcome.reason.empty()) why.reason = std::move(outcome.reason);
     return why;
+  };
+}
+
+launch::JudgeExecFunction JudgeExecBy(const std::shared_ptr<supervise::Engine>& engine,
+                                      const std::vector<Policy>& layers) {
+  return [engine, layers](pid_t pid, pid_t former_tid) -> std::optional<launch::RefusedExec> {
+    LayerVerdict winner;
+    auto decide = [&](const abi::Call& call, const policy::LookFunction& look) {
+      winner = JudgeLayers(layers, call, look);
+      return winner.verdict.action;
+    };
+    supervise::Outcome outcome = engine->HandleExec(pid, former_tid, decide);
+    if (outcome.kind == supervise::Outcome::Kind::kAnswered) return std::nullopt;
+    launch::RefusedExec refused{.call = outcome.call, .why = {}};
+    if (winner.layer == nullptr) winner = JudgeLayers(layers, outcome.call, nullptr);
+    refused.why = Explain(winner, outcome.call);
+    refused.why.verdict = abi::kKillProcess;
+    refused.why.reason = std::move(outcome.reason);
+    return refused;
   };
 }
 
@@ -159,7 +198,8 @@ std::expected<launch::LaunchPlan, LaunchError> MakePlan(const LaunchOptions& opt
   launch::LaunchPlan plan;
   plan.argv = options.argv;
   policy::LowerOptions lower;
-  if (options.supervisor) lower.filter_action = NotifyErrors;
+  bool judges_exec = JudgesExec(options.layers);
+  if (options.supervisor) lower.filter_action = std::bind_front(FilterAction, judges_exec);
   base::Result<bpf::Program> filter = CompileLayers(options.layers, lower);
   if (!filter) return fail(filter.error().ToString());
   plan.stack.filters.push_back(std::move(*filter));
@@ -170,7 +210,11 @@ std::expected<launch::LaunchPlan, LaunchError> MakePlan(const LaunchOptions& opt
   supervision.explain = [layers = options.layers](const abi::Call& call) {
     return Explain(JudgeLayers(layers, call, nullptr), call);
   };
-  if (supervised != nullptr) supervision.answer = AnswerBy(options.layers);
+  if (supervised != nullptr) {
+    auto engine = std::make_shared<supervise::Engine>(kernel::RealKernel());
+    supervision.answer = AnswerBy(engine, options.layers);
+    if (judges_exec) supervision.judge_exec = JudgeExecBy(engine, options.layers);
+  }
   // Where Yama restricts tracing, memory can be read of traced processes only.
   supervision.explain_deaths = explain_deaths || supervised != nullptr;
   supervision.format = options.format == ReportFormat::kJson ? launch::ReportFormat::kJson

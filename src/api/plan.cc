@@ -19,6 +19,8 @@ std::string_view NameOf(Soundness soundness) {
       return "object";
     case Soundness::kCopied:
       return "copied";
+    case Soundness::kPinned:
+      return "pinned";
     case Soundness::kUnchecked:
       return "unchecked";
   }
@@ -75,13 +77,19 @@ std::vector<PlannedRule> Policy::Plan() const {
     }
     bool performs = rule.performance != policy::Performance::kNone;
     if (performs) shown.performed = policy::Describe(rule.performance);
-    shown.cost = performs                   ? "a notification, and the call made by the supervisor"
+    bool pinned = rule.performance == policy::Performance::kPinned;
+    shown.cost = pinned
+                     ? "a notification, a look at the caller, and a stop before the program starts"
+                 : performs                 ? "a notification, and the call made by the supervisor"
                  : rule.NeedsLook()         ? "a notification, and a look at the caller"
                  : shown.needs_supervisor() ? "a notification"
                                             : "tests in the kernel";
     shown.guarantee =
         Any(rule, Soundness::kUnchecked)
             ? "none where it is continued unchecked: another thread can change what was looked at"
+        : pinned
+            ? "what was loaded is judged before its first instruction; if it is not allowed the "
+              "process is killed"
         : Any(rule, Soundness::kCopied)
             ? "decided and performed on one copy, which no other thread can change"
         : rule.NeedsLook() ? "decided and performed on one duplicate of the descriptor"

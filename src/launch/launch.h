@@ -39,11 +39,20 @@ using ExplainFunction = std::function<Explanation(const abi::Call&)>;
 // to do: an errno to give, or kill. Called in the supervisor, by several threads at once.
 using AnswerFunction = std::function<std::optional<Explanation>(const supervise::Turn&)>;
 
+// Judges what `pid`, which stands at its exec stop, has loaded; `former_tid` made the call.
+// nullopt: it may run. Else it is killed, and this reported.
+struct RefusedExec {
+  abi::Call call;
+  Explanation why;
+};
+using JudgeExecFunction = std::function<std::optional<RefusedExec>(pid_t pid, pid_t former_tid)>;
+
 enum class ReportFormat : std::uint8_t { kText, kJson };
 
 struct Supervision {
   ExplainFunction explain;
-  AnswerFunction answer = nullptr;  // empty: registers decide everything
+  AnswerFunction answer = nullptr;         // empty: registers decide everything
+  JudgeExecFunction judge_exec = nullptr;  // empty: no exec is judged after the fact
   // Trace children too, so that deaths and SIGSYS traps by the filter are explained for all. Set it
   // when the policy kills or traps; where it only refuses with an errno, children stay free to be
   // traced by others, and forks cost nothing extra. (The first process and its threads are traced

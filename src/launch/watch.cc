@@ -60,6 +60,8 @@ class Watcher {
   void HandleTracees();
   void HandleStop(pid_t tid, int status);
   void HandleExec();
+  // False: it is killed.
+  bool HandleLaterExec(pid_t pid);
   void HandleThreadExit(pid_t tid);
   void HandleSigsys(pid_t tid);
   void HandleProgramEnd(int status);
@@ -118,6 +120,7 @@ void Watcher::HandleExec() {
     // program's id.
     options = kernel::kExitKill | kernel::kTraceExit | kernel::kTraceClone;
     if (plan_.supervision->explain_deaths) options |= kernel::kTraceFork | kernel::kTraceVfork;
+    if (plan_.supervision->judge_exec) options |= kernel::kTraceExec;
   }
   Attachment attachment =
       AttachFilters(kernel_, setup_.program, plan_.stack, options, [&](const base::Error& error) {
@@ -143,6 +146,17 @@ void Watcher::HandleExec() {
   }
   reporter_.Started(setup_.program, plan_.argv);
   (void)kernel_.Continue(setup_.program, Resume::kContinue, 0);
+}
+
+bool Watcher::HandleLaterExec(pid_t pid) {
+  auto former_tid = kernel_.EventMessage(pid);
+  if (!former_tid) return true;  // ESRCH: it is dying
+  auto refused = plan_.supervision->judge_exec(pid, static_cast<pid_t>(*former_tid));
+  if (!refused) return true;
+  reporter_.Denied(refused->call, pid, refused->why, ProcTarget(kernel_, pid), [] { return true; });
+  auto killed = kernel_.SendSignal(pid, pid, SIGKILL);
+  if (!killed && killed.error() != ESRCH) GiveUp("kill a process", killed.error());
+  return false;
 }
 
 // A thread ends. Did the filter end it?
@@ -186,6 +200,7 @@ void Watcher::HandleStop(pid_t tid, int status) {
   switch (static_cast<TraceEvent>(status >> 16)) {
     case TraceEvent::kExec:
       if (!attached_) return HandleExec();
+      if (plan_.supervision && plan_.supervision->judge_exec && !HandleLaterExec(tid)) return;
       break;
     case TraceEvent::kExit:
       if (attached_ && plan_.supervision) HandleThreadExit(tid);

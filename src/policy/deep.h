@@ -24,18 +24,18 @@ struct DeepSubject {
     kAbstract,  //   of AF_UNIX: the name behind the leading NUL
     kDescriptor,  // the path of an open file
     kFileType,    // the type of an open file
+    kElement,     // of a vector of strings (argv): the string at `offset`
+    kCount,       //   how many strings
+    kVariable,    // of a vector of NAME=VALUE (envp): the value of the one named `key`
   };
 
   Kind kind = Kind::kString;
   std::uint8_t slot = 0;       // the register with the pointer or the descriptor
   std::int8_t size_slot = -1;  // the register with the pointee's size; -1: none
-  std::uint32_t offset = 0;    // kField: bytes
+  std::uint32_t offset = 0;    // kField: bytes; kElement: index
   std::uint32_t size = 0;
   std::string name = {};  // as a policy writes it: "how.resolve"
-
-  bool SameAs(const DeepSubject& other) const {
-    return kind == other.kind && slot == other.slot && offset == other.offset && size == other.size;
-  }
+  std::string key = {};   // kVariable
 };
 
 // An IPv4 address is held as the IPv6 address that maps it (::ffff:a.b.c.d), so that a network of
@@ -49,9 +49,11 @@ struct IpNetwork {
   bool Contains(const IpAddress& other) const;
 };
 
-// What was found. Absent: the thing has no such field (the port of an AF_UNIX address); every test
-// of it is false, whatever its operator.
-struct Absent {};
+// What was found. Absent: the thing has no such field (the port of an AF_UNIX address, an argument
+// beyond the last one); every test of it is false, whatever its operator.
+struct Absent {
+  bool operator==(const Absent&) const = default;
+};
 using DeepValue = std::variant<Absent, std::uint64_t, std::string, IpAddress>;
 
 struct DeepTest {

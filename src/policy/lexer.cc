@@ -85,6 +85,7 @@ bool WantsMore(TokenKind kind) {
     case TokenKind::kNumber:
     case TokenKind::kString:
     case TokenKind::kAddress:
+    case TokenKind::kIndex:
     case TokenKind::kColon:
     case TokenKind::kRightParen:
     case TokenKind::kRightBrace:
@@ -211,6 +212,7 @@ class Lexer {
     }
     if (c == '"') return ReadString();
     if (c == '@') return ReadAtName();
+    if (ReadIndex()) return;
     for (const Spelling& spelling : kPunctuation) {
       if (!text_.substr(position_).starts_with(spelling.text)) continue;
       position_ += spelling.text.size();
@@ -252,6 +254,19 @@ class Lexer {
     std::size_t begin = position_;
     position_ += length;
     Add(TokenKind::kAddress, begin);
+    return true;
+  }
+
+  // "[1]" right behind a name; any other bracket is a mistake.
+  bool ReadIndex() {
+    if (text_[position_] != '[' || position_ == 0 || !IsNameChar(text_[position_ - 1]))
+      return false;
+    std::size_t end = position_ + 1;
+    while (end < text_.size() && IsDigit(text_[end])) ++end;
+    if (end == position_ + 1 || end == text_.size() || text_[end] != ']') return false;
+    std::size_t begin = position_;
+    position_ = end + 1;
+    Add(TokenKind::kIndex, begin);
     return true;
   }
 

@@ -16,6 +16,7 @@ enum class TokenKind : std::uint8_t {
   kNumber,
   kString,   // with its quotes
   kAddress,  // 10.0.0.0/8, fe80::1
+  kIndex,    // [1], right behind a name
   kColon,
   kSemicolon,
   kComma,

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 namespace callgate::policy {
 
@@ -29,6 +30,8 @@ inline constexpr std::size_t kMaxTypedNodes = 1U << 19;
 inline constexpr std::size_t kMaxTypedTerms = 1U << 21;
 // Numbers of one nr(LOW..HIGH). A kernel's table has under 600 entries.
 inline constexpr int kMaxNumbers = 4096;
+// N of argv[N]. Policies name the first few arguments; a larger number is a slip.
+inline constexpr std::uint32_t kMaxIndex = 4095;
 // How often rules × calls × ABIs may be combined before anything is typed.
 inline constexpr std::size_t kMaxRuleTargets = 1U << 21;
 // `use` inside used files. Deeper nesting hides what a policy says.

@@ -138,8 +138,8 @@ class ExprParser {
     test->field_span = cursor_.Peek().span;
     test->field.emplace_back(cursor_.Text());
     cursor_.Take();
-    while (cursor_.TryTake(TokenKind::kDot)) {
-      if (!cursor_.At(TokenKind::kName)) {
+    while (cursor_.At(TokenKind::kIndex) || cursor_.TryTake(TokenKind::kDot)) {
+      if (!cursor_.At(TokenKind::kIndex) && !cursor_.At(TokenKind::kName)) {
         cursor_.FailExpected("the name of a field after '.'");
         return std::nullopt;
       }

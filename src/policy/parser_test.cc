@@ -72,6 +72,8 @@ INSTANTIATE_TEST_SUITE_P(
             "c: addr.ip in 10.0.0.0/8 && addr.ip in {::1, fe80::/10, 1.2.3.4}; dev == dev(1,3)\n",
             "c: addr.ip in 10.0.0.0/8 && addr.ip in {::1, fe80::/10, 1.2.3.4}; "
             "dev == dev(1, 3)\n"},
+        PrintCase{"e: argv[1]==\"-c\" && argv.count<4;envp.PATH ~ \"/usr/*\"\n",
+                  "e: argv[1] == \"-c\" && argv.count < 4; envp.PATH ~ \"/usr/*\"\n"},
         PrintCase{"ioctl: cmd == TIOCSTI->kill;cmd in {TCGETS,TIOCGWINSZ};else->errno(ENOTTY)\n",
                   "ioctl: cmd == TIOCSTI -> kill; cmd in {TCGETS, TIOCGWINSZ}; else -> "
                   "errno(ENOTTY)\n"},

@@ -6,13 +6,15 @@
 namespace callgate::policy {
 namespace {
 
-constexpr std::array<PerformedCall, 59> kPerformed{{
+constexpr std::array<PerformedCall, 61> kPerformed{{
     {"access", Performance::kOnFile},
     {"bind", Performance::kOnDuplicate},
     {"chmod", Performance::kOnFile},
     {"chown", Performance::kOnFile},
     {"connect", Performance::kOnDuplicate},
     {"creat", Performance::kReopened},
+    {"execve", Performance::kPinned},
+    {"execveat", Performance::kPinned},
     {"faccessat", Performance::kOnFile},
     {"faccessat2", Performance::kOnFile},
     {"fallocate", Performance::kOnDuplicate},
@@ -80,6 +82,8 @@ Performance PerformanceOf(abi::ArchId arch, std::string_view call) {
   return found != kPerformed.end() && found->name == call ? found->how : Performance::kNone;
 }
 
+bool StartsPrograms(std::string_view call) { return call == "execve" || call == "execveat"; }
+
 std::string_view Describe(Performance how) {
   switch (how) {
     case Performance::kNone:
@@ -92,6 +96,9 @@ std::string_view Describe(Performance how) {
       return "makes the call on the file it has pinned";
     case Performance::kOnDuplicate:
       return "makes the call on its own duplicate of the descriptor";
+    case Performance::kPinned:
+      return "lets the caller make the call, and judges what was loaded before its first "
+             "instruction";
   }
   return {};
 }

@@ -8,15 +8,17 @@
 
 namespace callgate::policy {
 
-// How the supervisor does what it has decided to allow. It never lets the kernel go on with a call
-// it has looked into: the kernel would read the memory again, and another thread can have changed
-// it.
+// How the supervisor does what it has decided to allow. It does not trust the kernel to go on with
+// a call it has looked into: the kernel reads the memory again, and another thread can have changed
+// it. The one call it lets go on is the exec, because there what came of it can be looked at before
+// it acts (supervise/perform_exec.cc).
 enum class Performance : std::uint8_t {
   kNone,         // it cannot: the call can be refused after a look, not allowed
   kReopened,     // opens the file it has pinned, puts the descriptor into the caller's table
   kAtParent,     // the same call with the copied name at the directory it has pinned
   kOnFile,       // the same call on the file it has pinned
   kOnDuplicate,  // the same call on its own duplicate of the caller's descriptor
+  kPinned,       // the caller makes it, and is held still until what came of it was judged
 };
 
 struct PerformedCall {
@@ -27,6 +29,8 @@ struct PerformedCall {
 // What the supervisor performs, sorted by name. supervise/ has an implementation for each.
 std::span<const PerformedCall> PerformedCalls();
 Performance PerformanceOf(abi::ArchId arch, std::string_view call);
+// execve and execveat, on every ABI.
+bool StartsPrograms(std::string_view call);
 // "opens the file it has pinned and hands the descriptor over"
 std::string_view Describe(Performance how);
 

@@ -88,6 +88,9 @@ bool CheckSubjects(const Expr& expr, abi::ArchId arch, std::string_view call, Re
     case DeepSubject::Kind::kPort:
     case DeepSubject::Kind::kIp:
     case DeepSubject::Kind::kAbstract:
+    case DeepSubject::Kind::kElement:
+    case DeepSubject::Kind::kCount:
+    case DeepSubject::Kind::kVariable:
       return ok;
   }
   return false;
@@ -164,11 +167,11 @@ std::vector<PlannedRule> PlanPolicy(const TypedPolicy& policy) {
         auto add = [&](const Clause* clause, PolicyAction action) {
           bool looks = look != Soundness::kRegister;
           bool lends = action.verb == Verb::kAsSupervisor;
+          Performance how = PerformanceOf(arch.arch, rule.syscall);
           Soundness soundness = lends ? Soundness::kCopied : look;
+          if (looks && how == Performance::kPinned) soundness = Soundness::kPinned;
           if (looks && action.verb == Verb::kContinueUnchecked) soundness = Soundness::kUnchecked;
-          if (lends || (looks && action.verb == Verb::kAllow)) {
-            planned.performance = PerformanceOf(arch.arch, rule.syscall);
-          }
+          if (lends || (looks && action.verb == Verb::kAllow)) planned.performance = how;
           planned.clauses.push_back({clause, action, soundness});
         };
         for (const Clause& clause : list.clauses) {
@@ -220,20 +223,27 @@ void CheckPlan(const TypedPolicy& policy, abi::ArchId arch, const Rule& rule, Re
 void CheckBypasses(const TypedPolicy& policy, Report& report) {
   struct Bypass {
     std::string_view call;
+    bool starts_programs;  // round the rules about that; else: round those about files and sockets
     std::string_view why;
   };
-  constexpr std::array<Bypass, 2> kBypasses{{
-      {"io_uring_setup", "calls made through io_uring pass neither the filter nor the supervisor"},
-      {"landlock_restrict_self",
+  constexpr std::array<Bypass, 4> kBypasses{{
+      {"io_uring_setup", false,
+       "calls made through io_uring pass neither the filter nor the supervisor"},
+      {"landlock_restrict_self", false,
        "a Landlock domain of the program does not bind the supervisor, which opens files for it"},
+      {"execve", true, "it starts programs too"},
+      {"execveat", true, "it starts programs too"},
   }};
   bool lets_pass =
       policy.default_action.verb == Verb::kAllow || policy.default_action.verb == Verb::kLog;
+  if (!lets_pass) return;
   std::vector<PlannedRule> plan = PlanPolicy(policy);
-  auto performs = std::ranges::find_if(
-      plan, [](const PlannedRule& rule) { return rule.performance != Performance::kNone; });
-  if (!lets_pass || performs == plan.end()) return;
   for (const Bypass& bypass : kBypasses) {
+    auto performs = std::ranges::find_if(plan, [&](const PlannedRule& rule) {
+      return rule.performance != Performance::kNone &&
+             bypass.starts_programs == (rule.performance == Performance::kPinned);
+    });
+    if (performs == plan.end()) continue;
     bool named = std::ranges::any_of(
         plan, [&](const PlannedRule& rule) { return rule.rule->syscall == bypass.call; });
     if (named) continue;

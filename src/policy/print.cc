@@ -139,7 +139,7 @@ std::string_view Spell(ast::Operator op) {
 void Append(Pieces& pieces, Pieces more) { std::ranges::move(more, std::back_inserter(pieces)); }
 
 Pieces TestPieces(const ast::Test& test) {
-  std::string head = fmt::format("{}", fmt::join(test.field, "."));
+  std::string head = PrintField(test.field);
   if (!test.as_type.empty()) head += " as " + test.as_type;
   if (!test.mask.terms.empty()) {
     // Not needed, but `x & A|B == C` makes people stop and think.
@@ -299,6 +299,15 @@ std::string Print(const ast::Value& value) {
     out += PrintTerm(term);
   }
   return out;
+}
+
+std::string PrintField(std::span<const std::string> field) {
+  std::string text;
+  for (const std::string& part : field) {
+    if (!text.empty() && !part.starts_with('[')) text += '.';
+    text += part;
+  }
+  return text;
 }
 
 std::string Print(const ast::Event& event) {

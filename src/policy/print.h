@@ -1,5 +1,6 @@
 #pragma once
 
+#include <span>
 #include <string>
 
 #include "policy/ast.h"
@@ -17,5 +18,7 @@ std::string Print(const ast::Expr& expr);
 std::string Print(const ast::Clause& clause);
 std::string Print(const ast::Value& value);
 std::string Print(const ast::Event& event);
+// {"addr", "ip"} → "addr.ip", {"argv", "[1]"} → "argv[1]".
+std::string PrintField(std::span<const std::string> field);
 
 }  // namespace callgate::policy

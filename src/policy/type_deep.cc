@@ -8,6 +8,7 @@
 
 #include "abi/structs.h"
 #include "base/nearest.h"
+#include "policy/limits.h"
 #include "policy/print.h"
 #include "policy/type_operand.h"
 #include "policy/type_value.h"
@@ -19,8 +20,9 @@ struct DeepField {
   DeepSubject::Kind kind = DeepSubject::Kind::kField;
   std::uint8_t bits = 0;      // 0: no number
   std::string_view set = {};  // constants of a number
-  std::uint32_t offset = 0;   // kField
+  std::uint32_t offset = 0;   // kField, kElement
   std::uint32_t size = 0;
+  std::string_view key = {};  // kVariable
 };
 
 struct PseudoField {
@@ -47,7 +49,7 @@ bool IsPathKind(DeepSubject::Kind kind) {
          kind == DeepSubject::Kind::kDescriptor;
 }
 
-std::string Dotted(const ast::Test& test) { return fmt::format("{}", fmt::join(test.field, ".")); }
+std::string FieldText(const ast::Test& test) { return PrintField(test.field); }
 
 template <typename Table>
 std::optional<DeepField> FindPseudo(const TypeContext& context, const ast::Test& test,
@@ -99,6 +101,35 @@ std::optional<DeepField> FindStructField(const TypeContext& context, const ast::
   return std::nullopt;
 }
 
+// argv[0], argv.count; envp.PATH.
+std::optional<DeepField> FindString(const TypeContext& context, const ast::Test& test,
+                                    const abi::Argument& argument) {
+  const std::string& field = test.field[1];
+  bool named = argument.name == "envp";
+  bool is_index = field.starts_with('[');
+  if (named && !is_index && test.field.size() == 2) {
+    return DeepField{.kind = DeepSubject::Kind::kVariable, .key = field};
+  }
+  if (!named && test.field.size() == 2) {
+    if (field == "count") return DeepField{.kind = DeepSubject::Kind::kCount, .bits = 32};
+    std::uint32_t index = 0;
+    if (is_index) {
+      auto [end, error] = std::from_chars(field.data() + 1, field.data() + field.size(), index);
+      if (error == std::errc() && index <= kMaxIndex) {
+        return DeepField{.kind = DeepSubject::Kind::kElement, .offset = index};
+      }
+      context.report.Error(test.field_span, fmt::format("an index is at most {}", kMaxIndex));
+      return std::nullopt;
+    }
+  }
+  context.report.Error(test.field_span,
+                       fmt::format("'{}' is nothing that {} has", FieldText(test), argument.name),
+                       {{named ? "write `envp.PATH` for the value of the variable PATH"
+                               : "write `argv[1]` for an argument, `argv.count` for their number",
+                         {}}});
+  return std::nullopt;
+}
+
 std::optional<DeepField> FindField(const TypeContext& context, const ast::Test& test,
                                    const Subject& subject) {
   const abi::Argument* argument = subject.argument;
@@ -117,6 +148,7 @@ std::optional<DeepField> FindField(const TypeContext& context, const ast::Test& 
     return FindPseudo(context, test, kFdFields, "a descriptor");
   }
   if (kind == abi::ArgKind::kStruct && has_field) return FindStructField(context, test, *argument);
+  if (kind == abi::ArgKind::kStringVector && has_field) return FindString(context, test, *argument);
   // The text of a link that is made leads nowhere yet.
   bool is_link_text = context.call.starts_with("symlink") && subject.operand.slot == 0;
   if (is_link_text && !has_field) return DeepField{.kind = DeepSubject::Kind::kString};
@@ -190,9 +222,12 @@ bool TypeTerm(const TypeContext& context, const ast::Test& test, const ast::Valu
     case DeepSubject::Kind::kField:
     case DeepSubject::Kind::kFamily:
     case DeepSubject::Kind::kPort:
+    case DeepSubject::Kind::kCount:
       return true;
     case DeepSubject::Kind::kString:
     case DeepSubject::Kind::kAbstract:
+    case DeepSubject::Kind::kElement:
+    case DeepSubject::Kind::kVariable:
     case DeepSubject::Kind::kPath:
     case DeepSubject::Kind::kUnixPath:
     case DeepSubject::Kind::kDescriptor:
@@ -237,7 +272,8 @@ bool TypeTerm(const TypeContext& context, const ast::Test& test, const ast::Valu
 
 bool CheckOperator(const TypeContext& context, const ast::Test& test, const DeepOperand& operand) {
   DeepSubject::Kind kind = operand.subject.kind;
-  bool is_string = kind == DeepSubject::Kind::kString || kind == DeepSubject::Kind::kAbstract;
+  bool is_string = kind == DeepSubject::Kind::kString || kind == DeepSubject::Kind::kAbstract ||
+                   kind == DeepSubject::Kind::kElement || kind == DeepSubject::Kind::kVariable;
   if (operand.is_number) {
     if (test.op != ast::Operator::kGlob && test.op != ast::Operator::kUnder) return true;
   } else {
@@ -264,7 +300,8 @@ bool CheckOperator(const TypeContext& context, const ast::Test& test, const Deep
         break;
     }
   }
-  context.report.Error(test.field_span, fmt::format("'{}' cannot be tested this way", Dotted(test)),
+  context.report.Error(test.field_span,
+                       fmt::format("'{}' cannot be tested this way", FieldText(test)),
                        {{"text has ==, !=, in and ~ (glob), paths also `under`; addresses and file "
                          "types have ==, != and in",
                          {}}});
@@ -305,7 +342,8 @@ std::unique_ptr<DeepOperand> TypeDeepOperand(const TypeContext& context, const a
                       .size_slot = subject->argument->length_arg,
                       .offset = field->offset,
                       .size = field->size,
-                      .name = Dotted(test)};
+                      .name = FieldText(test),
+                      .key = std::string(field->key)};
   operand->is_number = field->bits != 0;
   operand->described.set = field->set;
   operand->described.bits = field->bits;

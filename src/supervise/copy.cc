@@ -52,4 +52,33 @@ kernel::SysResult<std::vector<std::byte>> CopyBytes(kernel::Kernel& kernel, pid_
   return bytes;
 }
 
+kernel::SysResult<std::vector<std::string>> CopyStrings(kernel::Kernel& kernel, pid_t tid,
+                                                        std::uint64_t address) {
+  std::vector<std::string> strings;
+  std::size_t total = 0;
+  while (address != 0) {
+    // To the end of the page and no further: the vector may end there.
+    std::size_t part = kPage - address % kPage;
+    std::vector<std::uint64_t> pointers(std::max<std::size_t>(part / sizeof(std::uint64_t), 1));
+    auto into = std::as_writable_bytes(std::span(pointers));
+    auto got = kernel.ReadMemory(tid, address, into);
+    if (!got) return std::unexpected(CallErrno(got.error()));
+    for (std::uint64_t pointer : std::span(pointers).first(*got / sizeof(std::uint64_t))) {
+      if (pointer == 0) return strings;
+      // Most are short; a long buffer for each would be cleared for nothing.
+      auto text = CopyString(kernel, tid, pointer, 256);
+      if (!text && text.error() == ENAMETOOLONG) {
+        text = CopyString(kernel, tid, pointer, kMaxArgument);
+      }
+      if (!text) return std::unexpected(text.error() == ENAMETOOLONG ? E2BIG : text.error());
+      total += text->size() + 1 + sizeof pointer;
+      if (total > kMaxArguments) return std::unexpected(E2BIG);
+      strings.push_back(std::move(*text));
+    }
+    if (*got < into.size()) return std::unexpected(EFAULT);
+    address += into.size();
+  }
+  return strings;
+}
+
 }  // namespace callgate::supervise

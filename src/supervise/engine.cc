@@ -10,7 +10,8 @@
 //   answer; a descriptor is put into the target and answered in one step
 //
 // The kernel is never told to go on with a call that was looked into: it would read the memory
-// again. Only `continue_unchecked` says that, and the policy's author wrote it.
+// again. Two exceptions: `continue_unchecked`, which the policy's author wrote, and the exec, whose
+// result is judged once more before it acts (perform_exec.cc).
 //
 // Everything here may take long, and may run in several threads at once: deciders.cc sees to it
 // that others go on meanwhile, and that the caller is refused in the end.
@@ -41,6 +42,7 @@
 #include "supervise/inputs.h"
 #include "supervise/pending_signal.h"
 #include "supervise/perform.h"
+#include "supervise/starts.h"
 
 namespace callgate::supervise {
 namespace {
@@ -80,7 +82,7 @@ Credentials Lent(const Credentials& own, const Credentials& caller) {
 struct Engine::Impl {
   explicit Impl(kernel::Kernel& seam) : kernel(seam) {}
 
-  Outcome Answer(const Turn& turn, policy::PolicyAction action);
+  Outcome Answer(const Turn& turn, policy::PolicyAction action, std::string reason);
   Outcome Look(const Turn& turn, const DecideFunction& decide);
   Outcome Perform(const Turn& turn, CallState& call);
   void Deliver(int listener, const kernel::Notification& notification, Reply reply);
@@ -90,6 +92,7 @@ struct Engine::Impl {
   kernel::Kernel& kernel;
   std::once_flag begun;
   std::optional<Identity> own;
+  Starts starts;
 };
 
 const Identity* Engine::Impl::Own() {
@@ -125,19 +128,22 @@ Outcome Refuse(int errno_value, std::string reason) {
 
 }  // namespace
 
-Outcome Engine::Impl::Answer(const Turn& turn, policy::PolicyAction action) {
+Outcome Engine::Impl::Answer(const Turn& turn, policy::PolicyAction action, std::string reason) {
   switch (action.verb) {
     case policy::Verb::kErrno:
-      return Refuse(static_cast<int>(action.data), {});
+      return Refuse(static_cast<int>(action.data), std::move(reason));
     case policy::Verb::kKillProcess:
-      return {.kind = Outcome::Kind::kKilled, .errno_value = EPERM};
+      return {.kind = Outcome::Kind::kKilled, .errno_value = EPERM, .reason = std::move(reason)};
     case policy::Verb::kReturn:
       (void)kernel.ReplyValue(turn.listener, turn.notification.id, action.data);
       return {};
     case policy::Verb::kContinueUnchecked:
-      (void)kernel.ReplyContinueUnchecked(turn.listener, turn.notification.id);
+      starts.GoOn(kernel, turn, Starts::Then::kNothing);
       return {};
     case policy::Verb::kAllow:
+      if (!StartsProgram(turn.notification.call)) break;
+      starts.GoOn(kernel, turn, Starts::Then::kNothing);
+      return {};
     case policy::Verb::kAsSupervisor:
     case policy::Verb::kKillThread:
     case policy::Verb::kTrap:
@@ -189,6 +195,10 @@ Outcome Engine::Impl::Perform(const Turn& turn, CallState& call) {
                        .same_pid_namespace = call.identity.pid_namespace == own->pid_namespace,
                        .is_borrowed = call.acting != own->credentials});
   }
+  if (reply.goes_on) {
+    starts.GoOn(kernel, turn, Starts::Then::kJudge);
+    return {};
+  }
   if (!reply.output.empty() && !call.inputs->Write(reply.output_slot, reply.output)) {
     reply = Reply::Error(EFAULT);
   }
@@ -229,14 +239,14 @@ Outcome Engine::Impl::Look(const Turn& turn, const DecideFunction& decide) {
   }
   state.walking = std::move(walking);
   state.inputs.emplace(kernel, state.notification, own->credentials, state.walking);
+  const Surroundings surroundings{
+      .identity = state.identity,
+      .same_pid_namespace = state.identity.pid_namespace == own->pid_namespace,
+      .is_borrowed = state.walking != own->credentials};
   int failed = 0;
-  if (state.performer != nullptr) {
-    failed = state.performer->Prepare(
-        *state.inputs, {.identity = state.identity,
-                        .same_pid_namespace = state.identity.pid_namespace == own->pid_namespace,
-                        .is_borrowed = state.walking != own->credentials});
-  }
+  if (state.performer != nullptr) failed = state.performer->Prepare(*state.inputs, surroundings);
   policy::PolicyAction action;
+  std::string reason;
   if (failed == 0) {
     action = decide(notification.call, [&](const policy::DeepSubject& subject) {
       return state.inputs->Look(subject);
@@ -246,6 +256,15 @@ Outcome Engine::Impl::Look(const Turn& turn, const DecideFunction& decide) {
     if (more && action.verb == policy::Verb::kAllow) {
       auto look = [&](const policy::DeepSubject& subject) { return state.inputs->Look(subject); };
       if (decide(*more, look).verb != policy::Verb::kAllow) action = {policy::Verb::kErrno, EACCES};
+    }
+    if (action.verb == policy::Verb::kAllow && state.performer != nullptr) {
+      for (const Further& further : state.performer->AmountsTo(*state.inputs, surroundings)) {
+        policy::PolicyAction other = decide(notification.call, further.look);
+        if (IsLet(other)) continue;
+        action = other;
+        reason = further.reason;
+        break;
+      }
     }
     failed = state.inputs->error();
   }
@@ -272,11 +291,16 @@ Outcome Engine::Impl::Look(const Turn& turn, const DecideFunction& decide) {
       return Refuse(EPERM,
                     "the caller is in another user namespace; the supervisor cannot act as it");
     }
+    if (StartsProgram(notification.call) && state.identity.tracer != own->tgid) {
+      return Refuse(EPERM,
+                    "the caller is not traced (CLONE_UNTRACED?), so what it loads could not be "
+                    "judged");
+    }
     state.acting =
         lends ? Lent(own->credentials, state.identity.credentials) : state.identity.credentials;
     return Perform(turn, state);
   }
-  return Answer(turn, action);
+  return Answer(turn, action, std::move(reason));
 }
 
 Outcome Engine::Handle(const Turn& turn, const DecideFunction& decide) {
@@ -284,7 +308,11 @@ Outcome Engine::Handle(const Turn& turn, const DecideFunction& decide) {
   if (action.verb == policy::Verb::kLook || action.verb == policy::Verb::kAsSupervisor) {
     return impl_->Look(turn, decide);
   }
-  return impl_->Answer(turn, action);
+  return impl_->Answer(turn, action, {});
+}
+
+Outcome Engine::HandleExec(pid_t pid, pid_t former_tid, const DecideFunction& decide) {
+  return impl_->starts.Judge(pid, former_tid, decide);
 }
 
 Engine::Engine(kernel::Kernel& kernel) : impl_(std::make_unique<Impl>(kernel)) {}

@@ -27,6 +27,7 @@ struct Outcome {
   Kind kind = Kind::kAnswered;
   int errno_value = 0;
   std::string reason = {};  // why, where it is not the policy that refuses
+  abi::Call call = {};      // of HandleExec: with what the process can still be asked about
 };
 
 // Decides notified calls that registers do not decide, and performs those that are allowed. Several
@@ -43,6 +44,9 @@ class Engine {
   Engine& operator=(const Engine&) = delete;
 
   Outcome Handle(const Turn& turn, const DecideFunction& decide);
+  // Judges what `pid`, which stands at its exec stop, has loaded; `former_tid` made the call.
+  // kKilled: it must not run its first instruction; `call` is for the report.
+  Outcome HandleExec(pid_t pid, pid_t former_tid, const DecideFunction& decide);
 
  private:
   struct Impl;

@@ -68,12 +68,13 @@ std::optional<Identity> ParseStatus(std::string_view text) {
   Identity identity;
   auto line = [&](std::string_view label) { return LineOf(text, label); };
   auto tgid = line("Tgid");
+  auto tracer = line("TracerPid");
   auto umask = line("Umask");
   auto uids = line("Uid");
   auto gids = line("Gid");
   auto groups = line("Groups");
   auto capabilities = line("CapEff");
-  if (!tgid || !umask || !uids || !gids || !groups || !capabilities) return std::nullopt;
+  if (!tgid || !tracer || !umask || !uids || !gids || !groups || !capabilities) return std::nullopt;
   Numbers uid_numbers(*uids), gid_numbers(*gids), group_numbers(*groups);
   for (std::size_t i = 0; i < 4; ++i) {
     if (!uid_numbers.Next(identity.credentials.uids[i]) ||
@@ -82,7 +83,8 @@ std::optional<Identity> ParseStatus(std::string_view text) {
     }
   }
   for (gid_t group = 0; group_numbers.Next(group);) identity.credentials.groups.push_back(group);
-  if (!Numbers(*tgid).Next(identity.tgid) || !Numbers(*umask).Next(identity.umask, 8) ||
+  if (!Numbers(*tgid).Next(identity.tgid) || !Numbers(*tracer).Next(identity.tracer) ||
+      !Numbers(*umask).Next(identity.umask, 8) ||
       !Numbers(*capabilities).Next(identity.credentials.effective_capabilities, 16)) {
     return std::nullopt;
   }

@@ -27,6 +27,7 @@ struct Credentials {
 struct Identity {
   Credentials credentials;
   pid_t tgid = 0;
+  pid_t tracer = 0;  // the process that traces it; 0: none, or not visible from here
   mode_t umask = 0;
   std::uint64_t pid_namespace = 0;
 };

@@ -12,7 +12,8 @@ namespace callgate::supervise {
 namespace {
 
 const std::string kStatus =
-    "Name:\tx\\nUid:\t0 0 0 0\nUmask:\t0027\nState:\tS (sleeping)\nTgid:\t41\nPid:\t42\n"
+    "Name:\tx\\nUid:\t0 0 0 0\nUmask:\t0027\nState:\tS "
+    "(sleeping)\nTgid:\t41\nPid:\t42\nTracerPid:\t7\n"
     "Uid:\t1000\t1001\t1002\t1003\nGid:\t1\t2\t3\t4\nGroups:\t5 60 700 \nThreads:\t2\n"
     "SigPnd:\t0000000000000000\nShdPnd:\t0000000000000000\nSigBlk:\t0000000000000000\n"
     "SigIgn:\t0000000000000000\nCapEff:\t000001ffffffffff\n";
@@ -21,6 +22,7 @@ TEST(ParseStatus, ReadsWhoAThreadIs) {
   auto identity = ParseStatus(kStatus);
   ASSERT_TRUE(identity);
   EXPECT_EQ(identity->tgid, 41);
+  EXPECT_EQ(identity->tracer, 7);
   EXPECT_EQ(identity->umask, 027U);
   EXPECT_EQ(identity->credentials.uids, (std::array<uid_t, 4>{1000, 1001, 1002, 1003}));
   EXPECT_EQ(identity->credentials.gids, (std::array<gid_t, 4>{1, 2, 3, 4}));
@@ -34,7 +36,7 @@ TEST(ParseStatus, NameCannotForgeALine) {
 }
 
 TEST(ParseStatus, MissingLineIsNoIdentity) {
-  for (std::string label : {"Umask", "Tgid", "Uid", "Gid", "Groups", "CapEff"}) {
+  for (std::string label : {"Umask", "Tgid", "TracerPid", "Uid", "Gid", "Groups", "CapEff"}) {
     std::string text = kStatus;
     text.replace(text.rfind("\n" + label + ":"), label.size() + 2, "\nOther:");
     EXPECT_FALSE(ParseStatus(text)) << label;

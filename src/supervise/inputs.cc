@@ -60,6 +60,34 @@ kernel::SysResult<std::vector<std::byte>> Inputs::Bytes(std::size_t slot, std::s
   return copied;
 }
 
+kernel::SysResult<std::vector<std::string>> Inputs::Strings(std::size_t slot) {
+  auto known = vectors_.find(slot);
+  if (known != vectors_.end()) return known->second;
+  auto copied = CopyStrings(kernel_, tid(), Register(slot));
+  if (copied) vectors_[slot] = *copied;
+  return copied;
+}
+
+kernel::SysResult<policy::DeepValue> LookAtStrings(const policy::DeepSubject& subject,
+                                                   const std::vector<std::string>& strings) {
+  using Kind = policy::DeepSubject::Kind;
+  if (subject.kind != Kind::kVariable) {
+    // The kernel makes one empty argument of none.
+    std::size_t count = std::max<std::size_t>(strings.size(), 1);
+    if (subject.kind == Kind::kCount) return std::uint64_t{count};
+    if (subject.offset >= count) return policy::Absent{};
+    return strings.empty() ? std::string() : strings[subject.offset];
+  }
+  policy::DeepValue value = policy::Absent{};
+  std::string start = subject.key + "=";
+  for (const std::string& variable : strings) {
+    if (!variable.starts_with(start)) continue;
+    if (!std::holds_alternative<policy::Absent>(value)) return std::unexpected(EINVAL);
+    value = variable.substr(start.size());
+  }
+  return value;
+}
+
 kernel::SysResult<PinnedPath*> Inputs::Pin(std::size_t slot, const Places& places, Follow follow) {
   auto text = String(slot, kMaxPath);
   if (!text) return std::unexpected(text.error());
@@ -161,6 +189,9 @@ policy::DeepValue Inputs::LookAtAddress(const policy::DeepSubject& subject) {
     case Kind::kField:
     case Kind::kDescriptor:
     case Kind::kFileType:
+    case Kind::kElement:
+    case Kind::kCount:
+    case Kind::kVariable:
       break;
   }
   return Fail(ESRCH);
@@ -202,6 +233,15 @@ policy::DeepValue Inputs::Look(const policy::DeepSubject& subject) {
     case Kind::kIp:
     case Kind::kAbstract:
       return LookAtAddress(subject);
+    case Kind::kElement:
+    case Kind::kCount:
+    case Kind::kVariable: {
+      auto strings = Strings(subject.slot);
+      if (!strings) return Fail(strings.error());
+      auto value = LookAtStrings(subject, *strings);
+      if (!value) return Fail(value.error());
+      return *value;
+    }
     case Kind::kDescriptor:
     case Kind::kFileType:
       return LookAtOpenFile(subject);

@@ -30,6 +30,8 @@ class Inputs {
 
   kernel::SysResult<std::string> String(std::size_t slot, std::size_t limit);
   kernel::SysResult<std::vector<std::byte>> Bytes(std::size_t slot, std::size_t size);
+  // argv or envp.
+  kernel::SysResult<std::vector<std::string>> Strings(std::size_t slot);
 
   // Our duplicate of the caller's descriptor; made once.
   kernel::SysResult<int> Descriptor(std::size_t slot);
@@ -63,10 +65,16 @@ class Inputs {
   const Credentials& walking_;
   std::map<std::size_t, std::string> strings_;
   std::map<std::size_t, std::vector<std::byte>> bytes_;
+  std::map<std::size_t, std::vector<std::string>> vectors_;
   std::map<std::size_t, base::UniqueFd> descriptors_;
   std::map<std::size_t, PinnedPath> pinned_;
   int error_ = 0;
 };
+
+// An argument, their number, or a variable. EINVAL: the variable is set more than once, and who
+// reads it may take either.
+kernel::SysResult<policy::DeepValue> LookAtStrings(const policy::DeepSubject& subject,
+                                                   const std::vector<std::string>& strings);
 
 // The directories that the thread's paths start at. `dirfd`: the register with it, as the kernel
 // reads it; AT_FDCWD for calls without one. EBADF: no such descriptor.

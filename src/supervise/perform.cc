@@ -4,7 +4,7 @@ namespace callgate::supervise {
 
 std::unique_ptr<Performer> PerformerOf(std::string_view call) {
   for (auto* make : {MakeOpenPerformer, MakeParentPerformer, MakeFilePerformer, MakeSocketPerformer,
-                     MakeTellPerformer}) {
+                     MakeTellPerformer, MakeExecPerformer}) {
     if (auto performer = make(call)) return performer;
   }
   return nullptr;

@@ -7,12 +7,14 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "base/unique_fd.h"
 #include "kernel/kernel.h"
+#include "policy/typed.h"
 #include "supervise/inputs.h"
 
 namespace callgate::supervise {
@@ -24,6 +26,7 @@ struct Reply {
   std::int64_t value = 0;              // else its result, unless there is
   base::UniqueFd descriptor;           // one to put into the caller's table
   std::uint32_t descriptor_flags = 0;  // O_CLOEXEC or 0
+  bool goes_on = false;                // the caller makes the call itself, and is judged after it
   // To be written to where the register points, before the call returns its value; EFAULT else.
   std::vector<std::byte> output = {};
   std::size_t output_slot = 0;
@@ -36,6 +39,11 @@ struct Reply {
   static Reply Signal(int signal, int error) {
     Reply reply = Error(error);
     reply.signal = signal;
+    return reply;
+  }
+  static Reply GoesOn() {
+    Reply reply;
+    reply.goes_on = true;
     return reply;
   }
   static Reply Value(std::int64_t result) {
@@ -64,6 +72,12 @@ struct Surroundings {
   bool is_borrowed = false;  // this thread acts as somebody else than the supervisor's user
 };
 
+// Something a call amounts to besides what it says; the policy must allow it too.
+struct Further {
+  policy::LookFunction look;
+  std::string reason;  // why the call is refused, if this is
+};
+
 // One call that the supervisor may perform. Prepare copies and pins all it acts on, decides nothing
 // and changes nothing; the policy is asked between the two; Perform acts on what was pinned, in a
 // thread that acts as the target (borrow.h), has a file-system context of its own and no right to
@@ -79,6 +93,8 @@ class Performer {
   // Where the caller gets more than it asked for: the call that would ask for that. The policy must
   // allow it too.
   virtual std::optional<abi::Call> GivesAsMuchAs(const abi::Call&) const { return std::nullopt; }
+  // Asked after the policy has allowed the call by what it says.
+  virtual std::vector<Further> AmountsTo(Inputs&, const Surroundings&) { return {}; }
   virtual Reply Perform(Inputs& inputs, const Surroundings& around) = 0;
 };
 
@@ -100,5 +116,6 @@ std::unique_ptr<Performer> MakeParentPerformer(std::string_view call);
 std::unique_ptr<Performer> MakeFilePerformer(std::string_view call);
 std::unique_ptr<Performer> MakeSocketPerformer(std::string_view call);
 std::unique_ptr<Performer> MakeTellPerformer(std::string_view call);
+std::unique_ptr<Performer> MakeExecPerformer(std::string_view call);
 
 }  // namespace callgate::supervise

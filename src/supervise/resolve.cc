@@ -50,7 +50,10 @@ std::expected<std::string, int> NameOf(int fd) {
       readlink(fmt::format("/proc/self/fd/{}", fd).c_str(), buffer.data(), buffer.size());
   if (size < 0) return std::unexpected(errno);
   if (size == static_cast<ssize_t>(buffer.size())) return std::unexpected(ENAMETOOLONG);
-  return std::string(buffer.data(), static_cast<std::size_t>(size));
+  std::string name(buffer.data(), static_cast<std::size_t>(size));
+  // A memfd is at no path, though its name looks like one: "/memfd:x (deleted)".
+  if (name.starts_with("/memfd:") && name.ends_with(" (deleted)")) name.erase(0, 1);
+  return name;
 }
 
 bool IsSameObject(int a, int b) {

@@ -1,0 +1,82 @@
+// A thread has one call waiting at a time. While its notification waits, the entry under its id can
+// only be about this call or an earlier one; so under the lock, an entry is written only while the
+// notification waits, and taken back if it is answered by somebody else (the deadline) before it
+// goes on. No slow thread can overwrite or remove the entry of a later call.
+
+#include "supervise/starts.h"
+
+#include <cerrno>
+#include <optional>
+#include <utility>
+
+#include "abi/syscalls.h"
+#include "fmt/format.h"
+#include "policy/performed.h"
+#include "supervise/identity.h"
+#include "supervise/image.h"
+
+namespace callgate::supervise {
+namespace {
+
+constexpr std::size_t kMaxRemembered = 4096;
+constexpr std::int32_t kExecveat = 322;
+
+}  // namespace
+
+bool StartsProgram(const abi::Call& call) {
+  auto arch = abi::ArchOfCall(call.arch, call.nr);
+  const abi::Syscall* syscall = arch ? abi::FindSyscall(*arch, call.nr) : nullptr;
+  return syscall != nullptr && policy::StartsPrograms(syscall->name);
+}
+
+bool IsLet(policy::PolicyAction action) {
+  return action.verb == policy::Verb::kAllow || action.verb == policy::Verb::kContinueUnchecked;
+}
+
+void Starts::GoOn(kernel::Kernel& kernel, const Turn& turn, Then then) {
+  std::lock_guard lock(mutex_);
+  const kernel::Notification& notification = turn.notification;
+  if (!kernel.IsPending(turn.listener, notification.id)) return;
+  calls_.erase(notification.tid);
+  if (then == Then::kJudge) {
+    if (calls_.size() >= kMaxRemembered) {
+      std::erase_if(calls_, [](const auto& entry) { return !ReadIdentity(entry.first); });
+    }
+    calls_.emplace(notification.tid, notification.call);
+  }
+  if (!kernel.ReplyContinueUnchecked(turn.listener, notification.id)) {
+    calls_.erase(notification.tid);
+  }
+}
+
+Outcome Starts::Judge(pid_t pid, pid_t former_tid, const DecideFunction& decide) {
+  std::optional<abi::Call> call;
+  {
+    std::lock_guard lock(mutex_);
+    auto found = calls_.find(former_tid);
+    if (found == calls_.end()) return {};
+    call = found->second;
+    calls_.erase(found);
+  }
+  Outcome killed{.kind = Outcome::Kind::kKilled, .errno_value = EPERM};
+  killed.call = {.nr = call->nr, .arch = call->arch, .ip = call->ip, .args = {}};
+  auto image = Image::Of(pid);
+  if (!image) {
+    killed.reason = "the supervisor has not the rights to look at what was loaded";
+    return killed;
+  }
+  std::size_t path_slot = call->nr == kExecveat ? 1 : 0;
+  bool unknown = false;
+  policy::PolicyAction action = decide(*call, [&](const policy::DeepSubject& subject) {
+    auto value = image->Look(subject, path_slot + 1);
+    unknown = unknown || !value;
+    return value.value_or(policy::Absent{});
+  });
+  if (IsLet(action) && !unknown) return {};
+  killed.call.args[path_slot] = image->name_address();
+  killed.reason =
+      fmt::format("what was loaded is {}: killed before its first instruction", image->path());
+  return killed;
+}
+
+}  // namespace callgate::supervise

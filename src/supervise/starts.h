@@ -1,0 +1,40 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <map>
+#include <mutex>
+
+#include "abi/call.h"
+#include "supervise/deciders.h"
+#include "supervise/engine.h"
+
+namespace callgate::supervise {
+
+// Is it execve or execveat, of any ABI?
+bool StartsProgram(const abi::Call& call);
+// May it happen, by one of a call's meanings?
+bool IsLet(policy::PolicyAction action);
+
+// The execs that go on, to be judged once more when they have loaded something (perform_exec.cc).
+// Several threads may use it at once.
+class Starts {
+ public:
+  enum class Then : std::uint8_t {
+    kJudge,    // what is loaded
+    kNothing,  // registers decided, or the policy wants no more
+  };
+
+  // The call of this turn goes on.
+  void GoOn(kernel::Kernel& kernel, const Turn& turn, Then then);
+  // Judges what `pid`, which stands at its exec stop, has loaded; `former_tid` made the call.
+  Outcome Judge(pid_t pid, pid_t former_tid, const DecideFunction& decide);
+
+ private:
+  std::mutex mutex_;
+  // By the thread that calls. One that fails leaves its call here until the thread's next one, or
+  // until there are too many.
+  std::map<pid_t, abi::Call> calls_;
+};
+
+}  // namespace callgate::supervise
