@@ -29,6 +29,7 @@
 #include <array>
 #include <functional>
 #include <limits>
+#include <memory>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -42,7 +43,7 @@ using Price = std::uint64_t;
 
 constexpr std::size_t kMaxExact = 128;
 constexpr std::size_t kMaxChain = 8;
-constexpr std::size_t kSlack = 2;
+constexpr std::size_t kSlack = 1;
 constexpr Price kImpossible = std::numeric_limits<Price>::max();
 
 struct Entry {
@@ -62,27 +63,46 @@ class Searcher {
   NodeId Build(std::span<const Entry> entries);
 
  private:
-  // The solved table of one list; indices are into that list.
   struct Choice {
-    Price price = 0;
-    std::uint8_t split = 0;  // the best split's last entry on the left
-    bool is_chain = false;
+    std::uint8_t split;  // the best split's last entry on the left
+    bool is_chain;
   };
-  struct Table {
-    std::span<const Entry> entries;
-    std::vector<Choice> choices;
+  // The solved table of one list, its upper triangle; indices are into that list. A search for a
+  // split reads some prices with one first and some with one last entry: either lie side by side.
+  class Table {
+   public:
+    explicit Table(std::span<const Entry> list)
+        : entries(list),
+          from_(std::make_unique_for_overwrite<Price[]>(list.size() * list.size())),
+          to_(std::make_unique_for_overwrite<Price[]>(list.size() * list.size())),
+          choices_(std::make_unique_for_overwrite<Choice[]>(list.size() * list.size())) {}
 
-    Choice& At(std::size_t first, std::size_t last) {
-      return choices[first * entries.size() + last];
+    Price* From(std::size_t first) { return &from_[first * entries.size()]; }
+    Price* To(std::size_t last) { return &to_[last * entries.size()]; }
+    Choice* ChoicesFrom(std::size_t first) { return &choices_[first * entries.size()]; }
+    Price PriceAt(std::size_t first, std::size_t last) const {
+      return from_[first * entries.size() + last];
     }
+    Choice ChoiceAt(std::size_t first, std::size_t last) const {
+      return choices_[first * entries.size() + last];
+    }
+
+    std::span<const Entry> entries;
+
+   private:
+    std::unique_ptr<Price[]> from_;
+    std::unique_ptr<Price[]> to_;
+    std::unique_ptr<Choice[]> choices_;
   };
+  using ChainPrices = std::vector<Price>;  // by last entry
 
   Table Solve(std::span<const Entry> entries) const;
-  void PriceAllChains(Table& table) const;
-  void PriceChains(Table& table, std::size_t first, NodeId rest, std::size_t from,
-                   std::size_t to) const;
-  NodeId Assemble(Table& table, std::size_t first, std::size_t last);
-  std::optional<NodeId> HeaviestInFront(Table& table, std::size_t first, std::size_t last);
+  void PriceChainsFrom(std::span<const Entry> entries, std::size_t first, std::size_t wide,
+                       ChainPrices& prices) const;
+  void PriceChains(std::span<const Entry> entries, std::size_t first, NodeId rest, std::size_t from,
+                   ChainPrices& prices) const;
+  NodeId Assemble(const Table& table, std::size_t first, std::size_t last);
+  std::optional<NodeId> HeaviestInFront(const Table& table, std::size_t first, std::size_t last);
   NodeId Chain(std::span<const Entry> entries);
   NodeId AtLeast(std::uint32_t bound, NodeId yes, NodeId no) {
     return pool_.Test({word_, Op::kAtLeast, mask_, bound}, yes, no);
@@ -121,14 +141,14 @@ std::vector<Entry> Without(std::span<const Entry> entries, std::size_t index) {
   return rest;
 }
 
-// Enters the price of the chains from `first` to each of `from`..`to` whose rest is `rest`.
-void Searcher::PriceChains(Table& table, std::size_t first, NodeId rest, std::size_t from,
-                           std::size_t to) const {
+// Enters the price of the chains from `first` to `from` and each later entry, whose rest is `rest`.
+void Searcher::PriceChains(std::span<const Entry> entries, std::size_t first, NodeId rest,
+                           std::size_t from, ChainPrices& prices) const {
   std::array<std::uint64_t, kMaxChain> singles{};  // their weights, heaviest first
   std::size_t count = 0;
   std::uint64_t rest_weight = 0;
-  for (std::size_t i = first; i <= to; ++i) {
-    const Entry& entry = table.entries[i];
+  for (std::size_t i = first; i < entries.size(); ++i) {
+    const Entry& entry = entries[i];
     if (entry.node == rest) {
       rest_weight += entry.weight;
     } else if (entry.IsSingle() && count < kMaxChain) {
@@ -143,67 +163,70 @@ void Searcher::PriceChains(Table& table, std::size_t first, NodeId rest, std::si
     if (i < from) continue;
     Price price = count * (test_price_ + rest_weight);
     for (std::size_t k = 0; k < count; ++k) price += (k + 1) * singles[k];
-    table.At(first, i) = {price, 0, true};
+    prices[i] = price;
   }
 }
 
 // An interval is a chain if its wide entries decide the same. If it has none, the first entry is
-// taken for the rest.
-void Searcher::PriceAllChains(Table& table) const {
-  const std::size_t count = table.entries.size();
-  std::size_t wide = count;  // the first wide entry not before i
-  for (std::size_t i = count; i-- > 0;) {
-    if (!table.entries[i].IsSingle()) wide = i;
-    if (wide > i + 1) PriceChains(table, i, table.entries[i].node, i + 1, wide - 1);
-    if (wide < count) {
-      PriceChains(table, i, table.entries[wide].node, std::max(wide, i + 1), count - 1);
-    }
+// taken for the rest. `wide` is the first wide entry not before `first`.
+void Searcher::PriceChainsFrom(std::span<const Entry> entries, std::size_t first, std::size_t wide,
+                               ChainPrices& prices) const {
+  std::ranges::fill(prices, kImpossible);
+  if (wide > first + 1) {
+    PriceChains(entries.first(wide), first, entries[first].node, first + 1, prices);
+  }
+  if (wide < entries.size()) {
+    PriceChains(entries, first, entries[wide].node, std::max(wide, first + 1), prices);
   }
 }
 
 Searcher::Table Searcher::Solve(std::span<const Entry> entries) const {
   const std::size_t count = entries.size();
-  Table table{entries, std::vector<Choice>(count * count)};
-  PriceAllChains(table);
+  Table table(entries);
+  ChainPrices chains(count);
   std::vector<std::uint64_t> weight_before(count + 1, 0);
   for (std::size_t i = 0; i < count; ++i) {
     weight_before[i + 1] = weight_before[i] + entries[i].weight;
-    table.At(i, i).split = static_cast<std::uint8_t>(i);
   }
-  for (std::size_t length = 2; length <= count; ++length) {
-    for (std::size_t i = 0; i + length <= count; ++i) {
-      const std::size_t j = i + length - 1;
-      const std::size_t left = table.At(i, j - 1).split;
-      const std::size_t right = table.At(i + 1, j).split;
-      const std::size_t low = std::min(left, right);
-      const std::size_t high = std::max(left, right);
-      const std::size_t from = low > i + kSlack ? low - kSlack : i;
-      const std::size_t to = std::min(high + kSlack, j - 1);
+  std::size_t wide = count;
+  for (std::size_t i = count; i-- > 0;) {
+    if (!entries[i].IsSingle()) wide = i;
+    PriceChainsFrom(entries, i, wide, chains);
+    Price* const from_i = table.From(i);
+    Choice* const choices = table.ChoicesFrom(i);
+    const Choice* const later_choices = i + 1 < count ? table.ChoicesFrom(i + 1) : nullptr;
+    Price* to_j = table.To(i);
+    from_i[i] = to_j[i] = 0;
+    choices[i] = {static_cast<std::uint8_t>(i), false};
+    for (std::size_t j = i + 1; j < count; ++j) {
+      to_j += count;
+      const Choice shorter = choices[j - 1];
+      const Choice later = later_choices[j];
+      const std::size_t low = std::min(shorter.split, later.split);
+      const std::size_t high = std::max(shorter.split, later.split);
       Price best = kImpossible;
       std::size_t best_split = i;
       auto consider = [&](std::size_t k) {
-        const Price price = table.At(i, k).price + table.At(k + 1, j).price;
-        if (price >= best) return;
-        best = price;
-        best_split = k;
+        const Price price = from_i[k] + to_j[k + 1];
+        best_split = price < best ? k : best_split;
+        best = std::min(best, price);
       };
-      for (std::size_t k = from; k <= to; ++k) consider(k);
+      const std::size_t last = std::min(high + kSlack, j - 1);
+      for (std::size_t k = low > i + kSlack ? low - kSlack : i; k <= last; ++k) consider(k);
       // A chain has no split to go by.
-      if (table.At(i, j - 1).is_chain) consider(j - 1);
-      if (table.At(i + 1, j).is_chain) consider(i);
+      if (shorter.is_chain) consider(j - 1);
+      if (later.is_chain) consider(i);
       best += test_price_ + weight_before[j + 1] - weight_before[i];
-      Choice& choice = table.At(i, j);
-      choice.split = static_cast<std::uint8_t>(best_split);
-      if (choice.is_chain && choice.price <= best) continue;
-      choice.is_chain = false;
-      choice.price = best;
+      const bool is_chain = chains[j] <= best;
+      from_i[j] = to_j[i] = is_chain ? chains[j] : best;
+      choices[j] = {static_cast<std::uint8_t>(best_split), is_chain};
     }
   }
   return table;
 }
 
 NodeId Searcher::Chain(std::span<const Entry> entries) {
-  // As PriceAllChains: the first wide entry is the rest, else the first entry.
+  // As PriceChainsFrom: the first wide entry is the rest, else the first entry.
   const auto wide = std::ranges::find_if_not(entries, &Entry::IsSingle);
   NodeId node = (wide == entries.end() ? entries.front() : *wide).node;
   std::vector<Entry> singles;
@@ -217,7 +240,8 @@ NodeId Searcher::Chain(std::span<const Entry> entries) {
   return node;
 }
 
-std::optional<NodeId> Searcher::HeaviestInFront(Table& table, std::size_t first, std::size_t last) {
+std::optional<NodeId> Searcher::HeaviestInFront(const Table& table, std::size_t first,
+                                                std::size_t last) {
   const auto interval = table.entries.subspan(first, last - first + 1);
   std::optional<std::size_t> heaviest;
   for (std::size_t i = 0; i < interval.size(); ++i) {
@@ -228,26 +252,33 @@ std::optional<NodeId> Searcher::HeaviestInFront(Table& table, std::size_t first,
   const std::uint64_t weight = interval[*heaviest].weight;
   std::uint64_t depth = 0;
   for (std::size_t i = first, j = last, k = first + *heaviest; i != j;) {
-    if (table.At(i, j).is_chain) break;
+    const auto [split, is_chain] = table.ChoiceAt(i, j);
+    if (is_chain) break;
     ++depth;
-    const std::size_t split = table.At(i, j).split;
-    (k <= split ? j : i) = k <= split ? split : split + 1;
+    (k <= split ? j : i) = k <= split ? split : split + 1U;
   }
-  // A first guess: it comes up to the front, all others go one down.
+  // A cheap guess before all is solved anew. Were its test not in front but the last one before the
+  // leaf that takes its value in what is left, then only that leaf would pay for it; so it must be
+  // worth more there than what all others pay in front.
+  const std::size_t before = *heaviest == 0 ? 1 : *heaviest - 1;
+  const std::size_t after = *heaviest + 1 == interval.size() ? before : *heaviest + 1;
+  std::uint64_t leaf = interval[before].weight;
+  if (after != before && interval[after].node == interval[before].node)
+    leaf += interval[after].weight;
   const std::uint64_t total = WeightOf(interval);
-  if (weight * depth + test_price_ <= total) return std::nullopt;
+  if (weight * (depth + 1) + leaf <= total) return std::nullopt;
   const std::vector<Entry> rest = Without(interval, *heaviest);
-  Table rest_table = Solve(rest);
-  const Price price = rest_table.At(0, rest.size() - 1).price + test_price_ + total;
-  if (price >= table.At(first, last).price) return std::nullopt;
+  const Table rest_table = Solve(rest);
+  const Price price = rest_table.PriceAt(0, rest.size() - 1) + test_price_ + total;
+  if (price >= table.PriceAt(first, last)) return std::nullopt;
   const NodeId node = Assemble(rest_table, 0, rest.size() - 1);
   return Equal(interval[*heaviest].first, interval[*heaviest].node, node);
 }
 
 // Recursion ends: each step works on fewer entries.
-NodeId Searcher::Assemble(Table& table, std::size_t first, std::size_t last) {
+NodeId Searcher::Assemble(const Table& table, std::size_t first, std::size_t last) {
   if (first == last) return table.entries[first].node;
-  const Choice choice = table.At(first, last);
+  const Choice choice = table.ChoiceAt(first, last);
   if (choice.is_chain) return Chain(table.entries.subspan(first, last - first + 1));
   if (const auto node = HeaviestInFront(table, first, last)) return *node;
   const std::size_t split = choice.split;
@@ -263,7 +294,7 @@ NodeId Searcher::Build(std::span<const Entry> entries) {
     const NodeId right = Build(entries.subspan(middle));
     return AtLeast(entries[middle].first, right, left);
   }
-  Table table = Solve(entries);
+  const Table table = Solve(entries);
   return Assemble(table, 0, entries.size() - 1);
 }
 
