@@ -11,7 +11,9 @@
 #include "codegen/layout.h"
 
 #include <algorithm>
+#include <array>
 #include <functional>
+#include <span>
 
 #include "abi/arch.h"
 #include "abi/syscalls.h"
@@ -56,37 +58,99 @@ std::vector<NodeId> LayOut(const Graph& graph, const IsYesHot& is_yes_hot) {
   return order;
 }
 
+using Calls = std::span<const abi::Syscall>;
+
+// How many of the calls, which are sorted, have numbers below the bound.
+std::size_t CountBelow(Calls calls, std::uint64_t bound) {
+  auto is_below = [&](const abi::Syscall& call) {
+    return static_cast<std::uint32_t>(call.nr) < bound;
+  };
+  return static_cast<std::size_t>(std::ranges::partition_point(calls, is_below) - calls.begin());
+}
+
+// Sends the calls of one ABI down the graph, in bundles: a test of the number cuts a bundle in two.
+class Sender {
+ public:
+  Sender(const Graph& graph, const CallWeights& weights, const abi::Arch& arch,
+         std::vector<std::uint64_t>& heat)
+      : graph_(graph), weights_(weights), arch_(arch), heat_(heat) {}
+
+  // Adds the weights of the calls to all that they pass, from `id` to where they leave number and
+  // ABI behind; returns their sum. Recursion takes at most half of the calls, so it is not deep.
+  std::uint64_t Send(NodeId id, Calls calls);
+
+ private:
+  struct Bundle {
+    NodeId id;
+    Calls calls;
+  };
+  bool Holds(const graph::Predicate& predicate, const abi::Syscall& call) const {
+    abi::CallWords words{};
+    words[abi::kNrWord] = static_cast<std::uint32_t>(call.nr);
+    words[abi::kArchWord] = arch_.audit_arch;
+    return predicate.Holds(words);
+  }
+
+  const Graph& graph_;
+  const CallWeights& weights_;
+  const abi::Arch& arch_;
+  std::vector<std::uint64_t>& heat_;
+};
+
+std::uint64_t Sender::Send(NodeId id, Calls calls) {
+  std::uint64_t sent = 0;
+  struct Passed {
+    NodeId id;
+    std::uint64_t sent_before;
+  };
+  std::vector<Passed> path;
+  while (!calls.empty()) {
+    path.push_back({id, sent});
+    const Node& node = graph_.pool[id];
+    const graph::Predicate& p = node.predicate;
+    if (node.is_leaf || p.word > abi::kArchWord) {
+      for (const abi::Syscall& call : calls) sent += weights_.OfCall(node, arch_, call.nr);
+      break;
+    }
+    if (p.word == abi::kArchWord || calls.size() == 1) {
+      id = Holds(p, calls.front()) ? node.yes : node.no;
+    } else if (p.mask == UINT32_MAX && (p.op == Op::kAtLeast || p.op == Op::kEqual)) {
+      const bool is_equal = p.op == Op::kEqual;
+      const std::size_t below = CountBelow(calls, p.constant);
+      const std::size_t not_above = is_equal ? CountBelow(calls, p.constant + 1ULL) : below;
+      const std::array<Bundle, 3> parts = {{
+          {node.no, calls.first(below)},
+          {node.yes, calls.subspan(below, not_above - below)},
+          {is_equal ? node.no : node.yes, calls.subspan(not_above)},
+      }};
+      const auto largest =
+          std::ranges::max_element(parts, {}, [](const Bundle& part) { return part.calls.size(); });
+      for (const Bundle& part : parts) {
+        if (&part != &*largest && !part.calls.empty()) sent += Send(part.id, part.calls);
+      }
+      id = largest->id;
+      calls = largest->calls;
+    } else {
+      for (std::size_t i = 0; i < calls.size(); ++i) {
+        sent += Send(Holds(p, calls[i]) ? node.yes : node.no, calls.subspan(i, 1));
+      }
+      break;
+    }
+  }
+  for (const Passed& passed : path) heat_[passed.id] += sent - passed.sent_before;
+  return sent;
+}
+
 // By id: how many calls come there.
 std::vector<std::uint64_t> Heat(const Graph& graph, const std::vector<NodeId>& nodes,
                                 const CallWeights& weights) {
   std::vector<std::uint64_t> heat(graph.root + 1, 0);
-  // Calls `visit` with what the number passes; returns where it leaves number and ABI behind.
-  auto descend = [&](const abi::CallWords& words, auto visit) {
-    NodeId id = graph.root;
-    while (!graph.pool[id].is_leaf && graph.pool[id].predicate.word <= abi::kArchWord) {
-      visit(id);
-      id = graph.pool[id].predicate.Holds(words) ? graph.pool[id].yes : graph.pool[id].no;
-    }
-    return id;
-  };
-  auto send = [&](std::uint32_t audit_arch, std::int32_t nr) {
-    abi::CallWords words{};
-    words[abi::kNrWord] = static_cast<std::uint32_t>(nr);
-    words[abi::kArchWord] = audit_arch;
-    const NodeId end = descend(words, [](NodeId) {});
-    const std::uint64_t weight = weights.OfCall(graph.pool[end], audit_arch, nr);
-    if (weight == 0) return;  // cached: never runs
-    descend(words, [&](NodeId id) { heat[id] += weight; });
-    heat[end] += weight;
-  };
   for (const NodeId id : nodes) {
     const graph::Predicate& p = graph.pool[id].predicate;
     if (graph.pool[id].is_leaf || p.word != abi::kArchWord || p.op != Op::kEqual) continue;
     for (const abi::Arch& arch : abi::AllArches()) {
       if (arch.audit_arch != p.constant) continue;
-      for (const abi::Syscall& syscall : abi::SyscallsOf(arch.id)) {
-        send(arch.audit_arch, syscall.nr);
-      }
+      Sender(graph, weights, arch, heat).Send(graph.root, abi::SyscallsOf(arch.id));
     }
   }
   for (auto id = nodes.rbegin(); id != nodes.rend(); ++id) {

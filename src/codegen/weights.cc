@@ -128,14 +128,13 @@ std::vector<std::uint64_t> CallWeights::Of(const graph::Pool& pool, const graph:
   return weights;
 }
 
-std::uint64_t CallWeights::OfCall(const graph::Node& decides, std::uint32_t audit_arch,
+std::uint64_t CallWeights::OfCall(const graph::Node& decides, const abi::Arch& arch,
                                   std::int32_t nr) const {
-  const auto arch = abi::ArchOfCall(audit_arch, nr);
-  const bool is_cached = IsAllow(decides) && arch && abi::ArchOf(*arch).nr_base == 0;
+  const bool is_cached = IsAllow(decides) && arch.nr_base == 0;
   if (is_cached) return 0;
   const auto number = static_cast<std::uint32_t>(nr);
-  const std::uint64_t base = BaseWeight(decides) + FromProfile(audit_arch, number, number);
-  return arch == abi::ArchId::kX32 ? base / kX32Share : base;
+  const std::uint64_t base = BaseWeight(decides) + FromProfile(arch.audit_arch, number, number);
+  return arch.id == abi::ArchId::kX32 ? base / kX32Share : base;
 }
 
 }  // namespace callgate::codegen

@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "abi/arch.h"
 #include "graph/graph.h"
 #include "graph/steps.h"
 
@@ -33,7 +34,7 @@ class CallWeights {
   std::vector<std::uint64_t> Of(const graph::Pool& pool, const graph::Steps& steps,
                                 std::optional<std::uint32_t> arch) const;
   // One call's; `decides` is the node that its number leads to.
-  std::uint64_t OfCall(const graph::Node& decides, std::uint32_t audit_arch, std::int32_t nr) const;
+  std::uint64_t OfCall(const graph::Node& decides, const abi::Arch& arch, std::int32_t nr) const;
 
  private:
   struct Scaled {
