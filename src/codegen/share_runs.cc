@@ -140,8 +140,10 @@ Steps UseRuns(Pool& pool, const Region& region, const Steps& steps, const Block&
     if (!begin) continue;
     const auto from = after.begin() + static_cast<std::ptrdiff_t>(*begin);
     const auto to = from + static_cast<std::ptrdiff_t>(run.size());
-    Steps list(from, to);
-    const std::vector<std::uint64_t> list_weights = weights.Of(pool, list, region.arch);
+    Steps list(from, to == after.end() ? to : std::next(to));  // with what bounds its last step
+    std::vector<std::uint64_t> list_weights = weights.Of(pool, list, region.arch);
+    list.resize(run.size());
+    list_weights.resize(run.size());
     list.front().first = 0;  // numbers before the run never come here
     from->node = graph::SearchTree(pool, abi::kNrWord, kWithoutX32Bit, list,
                                    {list_weights, kTestPriceOfNumbers});
