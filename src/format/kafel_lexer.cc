@@ -56,11 +56,11 @@ std::optional<std::vector<KafelToken>> LexKafel(Reading& reading, base::FileId f
     if (IsNameStart(c) || c == '#') {
       ++at;
       while (at < text.size() && (IsNameStart(text[at]) || IsDigit(text[at]))) ++at;
-      token.text = text.substr(begin, at - begin);
+      token.text = std::string(text.substr(begin, at - begin));
       token.kind = c == '#' ? KafelToken::Kind::kDirective : KafelToken::Kind::kName;
     } else if (IsDigit(c)) {
       while (at < text.size() && (IsNameStart(text[at]) || IsDigit(text[at]))) ++at;
-      token.text = text.substr(begin, at - begin);
+      token.text = std::string(text.substr(begin, at - begin));
       token.kind = KafelToken::Kind::kNumber;
       auto number = NumberOf(token.text);
       if (!number) {
@@ -73,7 +73,7 @@ std::optional<std::vector<KafelToken>> LexKafel(Reading& reading, base::FileId f
       if (end == text.npos || text[end] == '\n') {
         return reading.Fail(span(at, at + 1), "this string is never closed");
       }
-      token.text = text.substr(at + 1, end - at - 1);
+      token.text = std::string(text.substr(at + 1, end - at - 1));
       token.kind = KafelToken::Kind::kString;
       at = end + 1;
     } else {
@@ -81,7 +81,7 @@ std::optional<std::vector<KafelToken>> LexKafel(Reading& reading, base::FileId f
       if (at - begin == 1 && std::string_view("{}()[]<>,;!&|-").find(c) == std::string_view::npos) {
         return reading.Fail(span(begin, at), "this character has no place in a Kafel policy");
       }
-      token.text = text.substr(begin, at - begin);
+      token.text = std::string(text.substr(begin, at - begin));
       token.kind = KafelToken::Kind::kSign;
     }
     token.span = span(begin, at);
