@@ -144,8 +144,8 @@ graph::Graph GraphOfPolicy(const std::string& text) {
   return policy::Lower(*typed);
 }
 
-bpf::Program BuildByCallgate(const graph::Graph& graph) {
-  auto program = codegen::Compile(graph);
+bpf::Program BuildByCallgate(const graph::Graph& graph, const codegen::Options& options) {
+  auto program = codegen::Compile(graph, options);
   if (!program) Die(program.error().ToString());
   return *std::move(program);
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "bpf/program.h"
+#include "codegen/compile.h"
 #include "graph/graph.h"
 
 namespace callgate::bench {
@@ -33,6 +34,6 @@ bpf::Program BuildByLibseccomp(const RuleList& rules, Abis abis, std::uint32_t l
 
 std::string ReadText(const std::string& path);
 graph::Graph GraphOfPolicy(const std::string& text);
-bpf::Program BuildByCallgate(const graph::Graph& graph);
+bpf::Program BuildByCallgate(const graph::Graph& graph, const codegen::Options& options = {});
 
 }  // namespace callgate::bench

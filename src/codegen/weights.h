@@ -12,7 +12,7 @@
 namespace callgate::codegen {
 
 // What one test in the program is worth against the mean path, as graph::TreePrice counts it;
-// measured with bench/compile_figures.py.
+// measured with bench/compile_table.cc.
 inline constexpr std::uint32_t kTestPriceOfNumbers = 5;
 inline constexpr std::uint32_t kTestPriceOfOtherAbis = 32;
 inline constexpr std::uint32_t kTestPriceOfArguments = 16;
