@@ -58,7 +58,9 @@ Graph Simplify(const Graph& graph) {
     const Node& node = pool[id];
     if (node.is_leaf) continue;
     auto arrive = [&](NodeId target, Domain&& domain) {
-      if (known[target]) {
+      if (pool[target].is_leaf) {
+        known[target].emplace();  // nothing is asked there
+      } else if (known[target]) {
         known[target]->Join(domain);
       } else {
         known[target] = std::move(domain);
