@@ -96,4 +96,9 @@ void ProbeObjectCalls(const std::string& call);
 // utime, utimes, futimesat.
 void ProbeOldTimes(const std::string& call);
 
+// conformance_exec.cc: execve and execveat.
+void ProbeStarts(const std::string& call);
+// A copy of the prober that was started by ProbeStarts prints what it was given. False: it is none.
+bool TellsWhatItWasGiven(int argc, char** argv);
+
 }  // namespace callgate::conformance

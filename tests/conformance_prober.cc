@@ -412,6 +412,7 @@ void Probe(char** argv) {
     auto probe = kProbes.find(argv[2]);
     if (probe != kProbes.end()) probe->second();
     ProbeTelling(argv[2]);
+    ProbeStarts(argv[2]);
     ProbeObjectCalls(argv[2]);
     ProbeOldTimes(argv[2]);
   };
@@ -425,6 +426,7 @@ void Probe(char** argv) {
 }  // namespace callgate::conformance
 
 int main(int argc, char** argv) {
+  if (callgate::conformance::TellsWhatItWasGiven(argc, argv)) return 0;
   if (argc != 4) return 2;
   callgate::conformance::Probe(argv);
   return 0;

@@ -36,6 +36,7 @@ struct Difference {
 constexpr Difference kDifferences[] = {
     {", path)", "the kernel hands no O_PATH descriptor over"},
     {", path|nofollow)", "the same"},
+    {"(\"sonly\"", "what is loaded from an unreadable file, an unprivileged supervisor cannot see"},
 };
 
 // Performs one call, whatever its arguments: the test holds for every path and address, and the
@@ -50,11 +51,9 @@ std::string PolicyFor(std::string_view name) {
              policy::Performance::kOnDuplicate) {
     test = "fd.path == \"/no such file\"";
   }
-  return fmt::format(
-      "default: allow\n"
-      "io_uring_setup, landlock_restrict_self: else -> errno(ENOSYS)\n"
-      "{}: !({}); else -> errno(EXFULL)\n",
-      name, test);
+  std::string_view others = "io_uring_setup, landlock_restrict_self";
+  if (policy::StartsPrograms(name)) others = name == "execve" ? "execveat" : "execve";
+  return fmt::format("default: allow\n{}\n{}: !({}); else -> errno(EXFULL)\n", others, name, test);
 }
 
 std::vector<std::string> Lines(const std::string& text) {

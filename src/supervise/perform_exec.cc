@@ -49,6 +49,7 @@ constexpr int kMaxInterpreters = 5;  // fs/exec.c, exec_binprm
 constexpr std::size_t kInterpreterSlots = 16;
 constexpr std::uint32_t kNofollow = AT_SYMLINK_NOFOLLOW;
 constexpr std::uint32_t kEmptyPath = AT_EMPTY_PATH;
+constexpr std::uint32_t kOnlyCheck = 0x10000;  // AT_EXECVE_CHECK, Linux 6.14
 
 // The script's own line, if the file is one. Read with the supervisor's rights: so does the kernel.
 std::optional<Interpreter> InterpreterOf(const PinnedPath& file) {
@@ -84,6 +85,7 @@ int ExecPerformer::Prepare(Inputs& inputs, const Surroundings& around) {
   auto text = inputs.String(PathSlot(), kMaxPath);
   if (!text) return text.error();
   if (text->empty() && (flags & kEmptyPath) == 0) return ENOENT;
+  if ((flags & ~(kNofollow | kEmptyPath | kOnlyCheck)) != 0) return EINVAL;
   int dirfd =
       has_dirfd_ && !text->starts_with('/') ? static_cast<int>(inputs.Register(0)) : AT_FDCWD;
   auto places = PlacesOf(inputs.tid(), around.identity, around.same_pid_namespace, dirfd);
