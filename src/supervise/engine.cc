@@ -285,6 +285,11 @@ Outcome Engine::Impl::Look(const Turn& turn, const DecideFunction& decide) {
       (void)kernel.ReplyErrno(listener, notification.id, failed);
       return {};
   }
+  if (action.verb == policy::Verb::kErrno && state.performer != nullptr &&
+      state.performer->IsAboutNothing(*state.inputs)) {
+    (void)kernel.ReplyErrno(listener, notification.id, static_cast<int>(action.data));
+    return {};
+  }
   bool lends = action.verb == policy::Verb::kAsSupervisor;
   if ((action.verb == policy::Verb::kAllow || lends) && state.performer != nullptr) {
     if (!lends && !same_namespace) {

@@ -170,6 +170,13 @@ TEST_F(Exec, DeniedOneDoesNotGoOn) {
   EXPECT_TRUE(kernel.continued.empty());
 }
 
+TEST_F(Exec, DeniedOneOfNothingIsNotReported) {
+  Put(0x1000, "/none/such");
+  EXPECT_EQ(Handle(AllowOnly(kFilename, "/usr/bin/env")).kind, Outcome::Kind::kAnswered);
+  EXPECT_EQ(kernel.replies, (std::vector<std::pair<std::uint64_t, int>>{{1, EACCES}}));
+  EXPECT_TRUE(kernel.continued.empty());
+}
+
 // The path led to a permitted file when it was looked at, and to another one when the kernel
 // followed it.
 TEST_F(Exec, AnotherFileThanAllowedIsKilledBeforeItRuns) {

@@ -93,6 +93,8 @@ class Performer {
   // Where the caller gets more than it asked for: the call that would ask for that. The policy must
   // allow it too.
   virtual std::optional<abi::Call> GivesAsMuchAs(const abi::Call&) const { return std::nullopt; }
+  // Is there nothing that could be refused? Then a refusal is not worth a report.
+  virtual bool IsAboutNothing(Inputs&) const { return false; }
   // Asked after the policy has allowed the call by what it says.
   virtual std::vector<Further> AmountsTo(Inputs&, const Surroundings&) { return {}; }
   virtual Reply Perform(Inputs& inputs, const Surroundings& around) = 0;

@@ -70,6 +70,10 @@ class ExecPerformer final : public Performer {
   explicit ExecPerformer(bool has_dirfd) : has_dirfd_(has_dirfd) {}
 
   int Prepare(Inputs& inputs, const Surroundings& around) override;
+  // Who looks a program up in PATH tries one name after the other.
+  bool IsAboutNothing(Inputs& inputs) const override {
+    return inputs.Pinned(PathSlot())->error == ENOENT;
+  }
   std::vector<Further> AmountsTo(Inputs& inputs, const Surroundings& around) override;
   Reply Perform(Inputs&, const Surroundings&) override { return Reply::GoesOn(); }
 
