@@ -80,8 +80,14 @@ bool FakeKernel::HasNoNotifications() {
 }
 
 SysResult<kernel::Notification> FakeKernel::Receive(int) {
-  std::lock_guard lock(mutex_);
-  if (notifications.empty()) return std::unexpected(EDEADLK);  // the real one would block forever
+  std::unique_lock lock(mutex_);
+  if (notifications.empty()) {
+    // The real one blocks until a signal comes.
+    lock.unlock();
+    usleep(1000);
+    lock.lock();
+    return std::unexpected(program_gone_ ? ENOENT : EINTR);
+  }
   auto next = notifications.front();
   notifications.pop_front();
   return next;
@@ -292,6 +298,7 @@ SysResult<base::UniqueFd> FakeKernel::OpenThreadPidfd(pid_t tid) {
   if (thread_pidfd_error != 0) return std::unexpected(thread_pidfd_error);
   return OpenPidfd(tid);
 }
+SysResult<kernel::ThreadInfo> FakeKernel::QueryThread(int) { return thread_info; }
 SysResult<base::UniqueFd> FakeKernel::TakeDescriptor(int, int target_fd) {
   if (missing_pidfd_getfd != 0) return std::unexpected(missing_pidfd_getfd);
   if (target_fd != kListenerInTarget) return std::unexpected(EBADF);

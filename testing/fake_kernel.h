@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -56,6 +57,8 @@ class FakeKernel final : public kernel::Kernel {
   std::set<std::uint64_t> gone;  // ids whose thread died
   int add_descriptor_error = 0;  // of ReplyDescriptor
   int thread_pidfd_error = 0;    // EINVAL: a kernel before 6.9
+  // What a thread's pidfd tells; an errno: it is gone, or a kernel before 6.13.
+  kernel::SysResult<kernel::ThreadInfo> thread_info = std::unexpected(ENOTTY);
   // (page number) → readable; pages that are not named are as `memory` says.
   std::set<std::uint64_t> unreadable_pages;
   std::deque<kernel::WaitEvent> events;  // told to Wait(-1)
@@ -122,6 +125,7 @@ class FakeKernel final : public kernel::Kernel {
   kernel::SysResult<void> SendSignal(pid_t tgid, pid_t tid, int signal) override;
   kernel::SysResult<base::UniqueFd> OpenPidfd(pid_t pid) override;
   kernel::SysResult<base::UniqueFd> OpenThreadPidfd(pid_t tid) override;
+  kernel::SysResult<kernel::ThreadInfo> QueryThread(int pidfd) override;
   kernel::SysResult<base::UniqueFd> TakeDescriptor(int pidfd, int target_fd) override;
   kernel::SysResult<std::size_t> ReadMemory(pid_t tid, std::uint64_t address,
                                             std::span<std::byte> into) override;

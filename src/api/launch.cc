@@ -112,6 +112,20 @@ bool JudgesExec(const std::vector<Policy>& layers) {
   });
 }
 
+// What the program cannot change of itself. A call that one layer refuses is refused.
+supervise::Fixed FixedBy(const std::vector<Policy>& layers) {
+  auto never = [&](std::initializer_list<std::string_view> calls) {
+    return std::ranges::all_of(calls, [&](std::string_view call) {
+      return std::ranges::any_of(layers, [&](const Policy& layer) {
+        return !policy::MayLetThrough(layer.impl().typed, call);
+      });
+    });
+  };
+  return {.groups = never({"setgroups", "setgroups32"}),
+          .namespaces = never({"unshare", "setns"}),
+          .root = never({"chroot", "pivot_root"})};
+}
+
 // Decides and performs what registers do not decide.
 launch::AnswerFunction AnswerBy(const std::shared_ptr<supervise::Engine>& engine,
                                 const std::vector<Policy>& layers) {
@@ -211,7 +225,8 @@ std::expected<launch::LaunchPlan, LaunchError> MakePlan(const LaunchOptions& opt
     return Explain(JudgeLayers(layers, call, nullptr), call);
   };
   if (supervised != nullptr) {
-    auto engine = std::make_shared<supervise::Engine>(kernel::RealKernel());
+    auto engine =
+        std::make_shared<supervise::Engine>(kernel::RealKernel(), FixedBy(options.layers));
     supervision.answer = AnswerBy(engine, options.layers);
     if (judges_exec) supervision.judge_exec = JudgeExecBy(engine, options.layers);
   }

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/types.h>
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <expected>
@@ -64,6 +65,14 @@ struct NotificationSizes {
   std::uint16_t notification = 0;
   std::uint16_t response = 0;
   std::uint16_t data = 0;
+};
+
+// PIDFD_GET_INFO, the parts in use. Ids as the caller's namespaces number them.
+struct ThreadInfo {
+  pid_t tid = 0;
+  pid_t tgid = 0;
+  std::array<uid_t, 4> uids{};  // real, effective, saved, file system
+  std::array<gid_t, 4> gids{};
 };
 
 // What waitpid(2) told. tid 0: nothing to tell (WNOHANG).
@@ -153,6 +162,8 @@ class Kernel {
   virtual SysResult<base::UniqueFd> OpenPidfd(pid_t pid) = 0;
   // Of one thread, leader or not (PIDFD_THREAD). EINVAL before Linux 6.9.
   virtual SysResult<base::UniqueFd> OpenThreadPidfd(pid_t tid) = 0;
+  // Of a thread's pidfd. ESRCH: it is gone. ENOTTY before Linux 6.13.
+  virtual SysResult<ThreadInfo> QueryThread(int pidfd) = 0;
   // A duplicate of the target's descriptor: from the table of the process's first thread, or of the
   // very thread for a thread's pidfd. Needs the right to trace the target, and Linux 5.6.
   virtual SysResult<base::UniqueFd> TakeDescriptor(int pidfd, int target_fd) = 0;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cerrno>
 #include <cstring>
@@ -24,6 +25,16 @@ namespace {
 constexpr unsigned long kSetFlags = SECCOMP_IOW(4, std::uint64_t);
 constexpr unsigned kPidfdThread = O_EXCL;  // PIDFD_THREAD, Linux 6.9
 
+// linux/pidfd.h since 6.13; may grow at its end, and the kernel is told our size by the request.
+struct PidfdInfo {
+  std::uint64_t mask, cgroup_id;
+  std::uint32_t pid, tgid, ppid, ruid, rgid, euid, egid, suid, sgid, fsuid, fsgid;
+  std::int32_t exit_code;
+};
+static_assert(sizeof(PidfdInfo) == 64);  // PIDFD_INFO_SIZE_VER0
+constexpr unsigned long kPidfdGetInfo = _IOWR(0xff, 11, PidfdInfo);
+constexpr std::uint64_t kPidfdInfoWanted = 1 << 0 | 1 << 1;  // PIDFD_INFO_PID, PIDFD_INFO_CREDS
+
 // PTRACE_SEIZE'd requests; glibc's enum lacks none of them, but its functions take void*.
 template <typename Data>
 SysResult<void> Trace(__ptrace_request request, pid_t tid, std::uint64_t address, Data data) {
@@ -32,6 +43,19 @@ SysResult<void> Trace(__ptrace_request request, pid_t tid, std::uint64_t address
   }
   return {};
 }
+
+// Zeroed memory for a structure of the kernel's size, which may have grown: usually on the stack.
+class Buffer {
+ public:
+  explicit Buffer(std::size_t size) {
+    if (size > usual_.size()) grown_.resize(size);
+  }
+  std::byte* data() { return grown_.empty() ? usual_.data() : grown_.data(); }
+
+ private:
+  alignas(std::uint64_t) std::array<std::byte, 128> usual_{};
+  std::vector<std::byte> grown_;
+};
 
 void* AsPointer(std::uint64_t value) { return reinterpret_cast<void*>(value); }
 
@@ -73,7 +97,7 @@ class RealKernelImpl final : public Kernel {
   SysResult<Notification> Receive(int listener) override {
     auto sizes = Sizes();
     if (!sizes) return std::unexpected(sizes.error());
-    std::vector<std::byte> buffer(sizes->notification);  // zero: anything else is EINVAL
+    Buffer buffer(sizes->notification);  // zero: anything else is EINVAL
     if (ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, buffer.data()) < 0) return std::unexpected(errno);
     seccomp_notif raw;
     std::memcpy(&raw, buffer.data(), sizeof raw);
@@ -195,6 +219,16 @@ class RealKernelImpl final : public Kernel {
   SysResult<base::UniqueFd> OpenThreadPidfd(pid_t tid) override {
     return Descriptor(syscall(SYS_pidfd_open, tid, kPidfdThread));
   }
+  SysResult<ThreadInfo> QueryThread(int pidfd) override {
+    PidfdInfo info{};
+    info.mask = kPidfdInfoWanted;
+    if (ioctl(pidfd, kPidfdGetInfo, &info) < 0) return std::unexpected(errno);
+    if ((info.mask & kPidfdInfoWanted) != kPidfdInfoWanted) return std::unexpected(ESRCH);
+    return ThreadInfo{.tid = static_cast<pid_t>(info.pid),
+                      .tgid = static_cast<pid_t>(info.tgid),
+                      .uids = {info.ruid, info.euid, info.suid, info.fsuid},
+                      .gids = {info.rgid, info.egid, info.sgid, info.fsgid}};
+  }
   SysResult<base::UniqueFd> TakeDescriptor(int pidfd, int target_fd) override {
     return Descriptor(syscall(SYS_pidfd_getfd, pidfd, target_fd, 0));
   }
@@ -263,7 +297,7 @@ class RealKernelImpl final : public Kernel {
   SysResult<void> Reply(int listener, const seccomp_notif_resp& reply) {
     auto sizes = Sizes();
     if (!sizes) return std::unexpected(sizes.error());
-    std::vector<std::byte> buffer(sizes->response);
+    Buffer buffer(sizes->response);
     std::memcpy(buffer.data(), &reply, sizeof reply);
     return Void(ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, buffer.data()));
   }

@@ -127,6 +127,31 @@ TEST(Plan, TellsHowEachClauseIsKept) {
   EXPECT_FALSE(NeedsSupervisor(ReadForTest("read\nwrite: fd == 1\n")));
 }
 
+TEST(MayLetThrough, LooksAtWhatClausesDo) {
+  struct Case {
+    const char* policy;
+    bool may;
+  };
+  for (Case one : {Case{"read\n", false},
+                   {"default: allow\n", true},
+                   {"default: allow\nsetns: else -> errno(EPERM)\n", false},
+                   {"default: allow\nsetns: nstype == 1 -> errno(EPERM)\n", true},
+                   {"setns: 0\n", false},
+                   {"setns: nstype == 1\n", true},
+                   {"setns: nstype == 1 -> kill\n", false},
+                   {"setns: nstype == 1 -> notify\n", true},
+                   {"setns: nstype == 1 -> log\n", true},
+                   {"setns: else -> errno(EPERM); nstype == 1\n", false},
+                   {"nr(308)\n", true},  // its number on x86_64
+                   {"setns\nrestrict setns: 0\n", false},
+                   {"bad_arch: allow\n", true},
+                   {"arch: x86_64, i386\nread\n", false},
+                   {"arch: x86_64, i386\nsetns\n", true},
+                   {"unknown: allow\n", true}}) {
+    EXPECT_EQ(MayLetThrough(ReadForTest(one.policy), "setns"), one.may) << one.policy;
+  }
+}
+
 TEST(Plan, OpenFilesAreAClassOfTheirOwn) {
   TypedPolicy policy = ReadForTest(
       "fsetxattr: flags != 0 -> errno(EPERM); fd.type == file -> errno(EACCES); "

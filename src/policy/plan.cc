@@ -220,6 +220,55 @@ void CheckPlan(const TypedPolicy& policy, abi::ArchId arch, const Rule& rule, Re
   }
 }
 
+namespace {
+
+bool LetsThrough(PolicyAction action) {
+  switch (action.verb) {
+    case Verb::kErrno:
+    case Verb::kKillProcess:
+    case Verb::kKillThread:
+    case Verb::kTrap:
+    case Verb::kReturn:
+      return false;
+    case Verb::kAllow:
+    case Verb::kTrace:
+    case Verb::kLog:
+    case Verb::kNotify:
+    case Verb::kAsk:
+    case Verb::kLook:
+    case Verb::kAsSupervisor:
+    case Verb::kContinueUnchecked:
+      break;
+  }
+  return true;
+}
+
+bool ListLetsThrough(const ClauseList& list, PolicyAction otherwise) {
+  for (const Clause& clause : list.clauses) {
+    bool is_constant = clause.predicate.kind == Expr::Kind::kConstant;
+    if (is_constant && !clause.predicate.truth) continue;
+    if (LetsThrough(clause.action)) return true;
+    if (is_constant) return false;
+  }
+  return LetsThrough(otherwise);
+}
+
+}  // namespace
+
+bool MayLetThrough(const TypedPolicy& policy, std::string_view call) {
+  if (LetsThrough(policy.bad_arch_action)) return true;
+  return std::ranges::any_of(policy.arches, [&](const ArchPolicy& arch) {
+    auto rule = std::ranges::find(arch.rules, call, &Rule::syscall);
+    if (rule == arch.rules.end()) {
+      // Not named, or newer than the policy.
+      return LetsThrough(policy.default_action) || LetsThrough(policy.unknown_action);
+    }
+    return std::ranges::all_of(rule->lists, [&](const ClauseList& list) {
+      return ListLetsThrough(list, policy.default_action);
+    });
+  });
+}
+
 void CheckBypasses(const TypedPolicy& policy, Report& report) {
   struct Bypass {
     std::string_view call;

@@ -42,6 +42,10 @@ std::vector<PlannedRule> PlanPolicy(const TypedPolicy& policy);
 // Does any rule look behind registers, or leave a call to the supervisor?
 bool NeedsSupervisor(const TypedPolicy& policy);
 
+// May a call of that name happen on any ABI, for all the policy says? Overestimates: looks at what
+// clauses do, not at when.
+bool MayLetThrough(const TypedPolicy& policy, std::string_view call);
+
 // Reports what cannot be kept: a clause that would allow a call after a look which the supervisor
 // cannot perform, or an action that only a filter has.
 void CheckPlan(const TypedPolicy& policy, abi::ArchId arch, const Rule& rule, Report& report);

@@ -9,6 +9,7 @@ namespace callgate::supervise {
 namespace {
 
 constexpr std::uint64_t kPage = 4096;
+constexpr std::size_t kUsual = 256;  // bytes of a string that are looked at first
 
 // What the kernel says of the supervisor's right to look is no errno of the call.
 int CallErrno(int error) { return error == EPERM ? ESRCH : error; }
@@ -17,12 +18,14 @@ int CallErrno(int error) { return error == EPERM ? ESRCH : error; }
 
 kernel::SysResult<std::string> CopyString(kernel::Kernel& kernel, pid_t tid, std::uint64_t address,
                                           std::size_t limit) {
-  std::string text(limit, '\0');
+  std::string text;
   std::size_t have = 0;
-  // Page by page: a string may end right before a page that cannot be read.
+  // Page by page: a string may end right before a page that cannot be read. Most are short.
   while (have < limit) {
     std::uint64_t at = address + have;
     std::size_t part = std::min<std::size_t>(limit - have, kPage - at % kPage);
+    if (have == 0) part = std::min(part, kUsual);
+    text.resize(have + part);
     auto into = std::as_writable_bytes(std::span(text)).subspan(have, part);
     auto got = kernel.ReadMemory(tid, at, into);
     if (!got) return std::unexpected(CallErrno(got.error()));

@@ -121,27 +121,23 @@ void Deciders::Serve(std::list<Seat>::iterator seat) {
 void Deciders::Lead(Seat& seat, Lock& lock) {
   seat.phase = Phase::kReceiving;
   lock.unlock();
-  std::array<pollfd, 1> polled{{{.fd = listener_, .events = POLLIN, .revents = 0}}};
-  auto ready = kernel_.Poll(polled, -1);
-  bool hung_up = polled[0].revents != 0 && (polled[0].revents & POLLIN) == 0;
-  kernel::SysResult<kernel::Notification> received = std::unexpected(EINTR);
-  if (!ready) {
-    callbacks_.fail("poll", ready.error());
-  } else if ((polled[0].revents & POLLIN) != 0) {
-    received = kernel_.Receive(listener_);
-    // ENOENT: the target died since poll said there is something. Both are normal.
-    if (!received && received.error() != ENOENT && received.error() != EINTR) {
-      callbacks_.fail("receive a notification", received.error());
-      hung_up = true;
-    }
+  bool broken = false;
+  auto received = kernel_.Receive(listener_);
+  if (!received && received.error() == ENOENT) {
+    // A target died in the middle, which is normal; or there is none any more.
+    std::array<pollfd, 1> polled{{{.fd = listener_, .events = 0, .revents = 0}}};
+    broken = !kernel_.Poll(polled, 0) || polled[0].revents != 0;
+  } else if (!received && received.error() != EINTR) {
+    callbacks_.fail("receive a notification", received.error());
+    broken = true;
   }
   lock.lock();
-  if (!ready || hung_up) {
+  seat.phase = Phase::kIdle;
+  if (broken) {
     over_ = true;
     lead_is_free_.notify_all();
     watch_.notify_all();
   }
-  seat.phase = Phase::kIdle;
   if (!received) return;
   seat.notification = *received;
   seat.since = tick_;

@@ -33,7 +33,8 @@ inline constexpr std::size_t kMaxInFlight = 64;
 // How long a call may be looked at and performed otherwise, before it is refused.
 inline constexpr std::chrono::seconds kDeadline{5};
 
-// Threads that take turns at one listener, until nobody is left under its filter.
+// Threads that take turns at one listener, until nobody is left under its filter; before Linux 6.11
+// until Stop.
 class Deciders {
  public:
   enum class Refusal : std::uint8_t {

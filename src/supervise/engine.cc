@@ -38,6 +38,7 @@
 #include "base/error.h"
 #include "fmt/format.h"
 #include "supervise/borrow.h"
+#include "supervise/identities.h"
 #include "supervise/identity.h"
 #include "supervise/inputs.h"
 #include "supervise/pending_signal.h"
@@ -80,38 +81,33 @@ Credentials Lent(const Credentials& own, const Credentials& caller) {
 }  // namespace
 
 struct Engine::Impl {
-  explicit Impl(kernel::Kernel& seam) : kernel(seam) {}
+  Impl(kernel::Kernel& seam, Fixed fixed) : kernel(seam), identities(seam, fixed) {}
 
   Outcome Answer(const Turn& turn, policy::PolicyAction action, std::string reason);
   Outcome Look(const Turn& turn, const DecideFunction& decide);
   Outcome Perform(const Turn& turn, CallState& call);
   void Deliver(int listener, const kernel::Notification& notification, Reply reply);
-  // Of the supervisor; read in its process, after any fork. nullptr: cannot be read.
+  // Of the supervisor. nullptr: cannot be read.
   const Identity* Own();
 
   kernel::Kernel& kernel;
+  Identities identities;
   std::once_flag begun;
-  std::optional<Identity> own;
   Starts starts;
+  const Identity* own = nullptr;
 };
 
 const Identity* Engine::Impl::Own() {
   std::call_once(begun, [this] {
-    own = ReadIdentity(gettid());
+    own = identities.Own();
     // The program's limit is its own affair; ours is what calls in flight need.
     rlimit limit{};
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
       limit.rlim_cur = limit.rlim_max;
       (void)setrlimit(RLIMIT_NOFILE, &limit);
     }
-    // So is the size of files: the caller's limit is kept by who performs (perform_file.cc).
-    if (getrlimit(RLIMIT_FSIZE, &limit) == 0) {
-      limit.rlim_cur = limit.rlim_max;
-      (void)setrlimit(RLIMIT_FSIZE, &limit);
-    }
-    (void)std::signal(SIGXFSZ, SIG_IGN);
   });
-  return own ? &*own : nullptr;
+  return own;
 }
 
 namespace {
@@ -220,13 +216,17 @@ Outcome Engine::Impl::Look(const Turn& turn, const DecideFunction& decide) {
     return Refuse(EPERM, "the caller is in a pid namespace that the supervisor cannot see");
   }
   CallState state{notification, {}, {}, {}, {}, {}};
-  auto identity = ReadIdentity(notification.tid);
-  if (!kernel.IsPending(listener, notification.id)) return {};
-  if (!identity) return Refuse(EPERM, "the supervisor cannot read who the caller is");
-  state.identity = std::move(*identity);
   auto arch = abi::ArchOfCall(notification.call.arch, notification.call.nr);
   const abi::Syscall* syscall = arch ? abi::FindSyscall(*arch, notification.call.nr) : nullptr;
   if (syscall != nullptr) state.performer = PerformerOf(syscall->name);
+  if (state.performer != nullptr) {
+    auto identity = identities.Of(notification.tid);
+    if (!identity) {
+      if (!kernel.IsPending(listener, notification.id)) return {};
+      return Refuse(EPERM, "the supervisor cannot read who the caller is");
+    }
+    state.identity = std::move(*identity);
+  }
 
   // A caller in another user namespace has its ids here too, but none of its capabilities: enough
   // to see what it may reach, not to act as it.
@@ -296,6 +296,13 @@ Outcome Engine::Impl::Look(const Turn& turn, const DecideFunction& decide) {
       return Refuse(EPERM,
                     "the caller is in another user namespace; the supervisor cannot act as it");
     }
+    if (state.performer->NeedsStatus() && state.identity.umask == kUnreadUmask) {
+      auto whole = ReadIdentity(notification.tid);
+      if (!kernel.IsPending(listener, notification.id)) return {};
+      if (!whole) return Refuse(EPERM, "the supervisor cannot read the caller's status");
+      state.identity.umask = whole->umask;
+      state.identity.tracer = whole->tracer;
+    }
     if (StartsProgram(notification.call) && state.identity.tracer != own->tgid) {
       return Refuse(EPERM,
                     "the caller is not traced (CLONE_UNTRACED?), so what it loads could not be "
@@ -320,7 +327,8 @@ Outcome Engine::HandleExec(pid_t pid, pid_t former_tid, const DecideFunction& de
   return impl_->starts.Judge(pid, former_tid, decide);
 }
 
-Engine::Engine(kernel::Kernel& kernel) : impl_(std::make_unique<Impl>(kernel)) {}
+Engine::Engine(kernel::Kernel& kernel, Fixed fixed)
+    : impl_(std::make_unique<Impl>(kernel, fixed)) {}
 Engine::~Engine() = default;
 
 }  // namespace callgate::supervise

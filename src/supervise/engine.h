@@ -8,6 +8,7 @@
 #include "kernel/kernel.h"
 #include "policy/typed.h"
 #include "supervise/deciders.h"
+#include "supervise/identities.h"
 
 namespace callgate::supervise {
 
@@ -38,7 +39,7 @@ struct Outcome {
 // delivered is refused.
 class Engine {
  public:
-  explicit Engine(kernel::Kernel& kernel);
+  explicit Engine(kernel::Kernel& kernel, Fixed fixed = {});
   ~Engine();
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;

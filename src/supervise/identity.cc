@@ -91,15 +91,23 @@ std::optional<Identity> ParseStatus(std::string_view text) {
   return identity;
 }
 
+std::optional<Namespaces> ReadNamespaces(pid_t tid) {
+  auto user = NamespaceOf(tid, "user");
+  auto pid = NamespaceOf(tid, "pid");
+  auto mount = NamespaceOf(tid, "mnt");
+  if (!user || !pid || !mount) return std::nullopt;
+  return Namespaces{.user = *user, .pid = *pid, .mount = *mount};
+}
+
 std::optional<Identity> ReadIdentity(pid_t tid) {
   std::optional<std::string> text = ReadAll(fmt::format("/proc/{}/status", tid));
   if (!text) return std::nullopt;
   std::optional<Identity> identity = ParseStatus(*text);
-  auto user = NamespaceOf(tid, "user");
-  auto pid = NamespaceOf(tid, "pid");
-  if (!identity || !user || !pid) return std::nullopt;
-  identity->credentials.user_namespace = *user;
-  identity->pid_namespace = *pid;
+  auto namespaces = ReadNamespaces(tid);
+  if (!identity || !namespaces) return std::nullopt;
+  identity->credentials.user_namespace = namespaces->user;
+  identity->pid_namespace = namespaces->pid;
+  identity->mount_namespace = namespaces->mount;
   return identity;
 }
 

@@ -24,17 +24,31 @@ struct Credentials {
   bool operator==(const Credentials&) const = default;
 };
 
+// Inode numbers, as in Credentials.
+struct Namespaces {
+  std::uint64_t user = 0;
+  std::uint64_t pid = 0;
+  std::uint64_t mount = 0;
+};
+
+// Nothing is made with a mode where the umask is not known.
+inline constexpr mode_t kUnreadUmask = 07777;
+
 struct Identity {
   Credentials credentials;
   pid_t tgid = 0;
-  pid_t tracer = 0;  // the process that traces it; 0: none, or not visible from here
-  mode_t umask = 0;
+  pid_t tracer = 0;  // the process that traces it; 0: none, not visible from here, or not read
+  mode_t umask = kUnreadUmask;
   std::uint64_t pid_namespace = 0;
+  std::uint64_t mount_namespace = 0;
+  int our_root =
+      -1;  // O_PATH of the supervisor's file-system root, where it is known to be its too
 };
 
 // A snapshot of a thread; its id must be held (a notification that is still pending afterwards).
 // nullopt: gone, or not ours to see.
 std::optional<Identity> ReadIdentity(pid_t tid);
+std::optional<Namespaces> ReadNamespaces(pid_t tid);
 // The text of /proc/TID/status without the namespaces. nullopt: a line is missing or makes no
 // sense.
 std::optional<Identity> ParseStatus(std::string_view text);

@@ -82,7 +82,7 @@ kernel::SysResult<Image> Image::Of(pid_t pid) {
   auto identity = ReadIdentity(pid);
   base::UniqueFd file(open(fmt::format("/proc/{}/exe", pid).c_str(), O_PATH | O_CLOEXEC));
   if (!identity || !file.valid()) return std::unexpected(ESRCH);
-  auto places = PlacesOf(pid, *identity, true, AT_FDCWD);
+  auto places = PlacesOf(pid, *identity, true, "/", AT_FDCWD);
   if (!places) return std::unexpected(places.error());
   auto pinned = ResolveDescriptor(*places, std::move(file));
   if (!pinned) return std::unexpected(pinned.error());

@@ -250,16 +250,21 @@ policy::DeepValue Inputs::Look(const policy::DeepSubject& subject) {
 }
 
 kernel::SysResult<Places> PlacesOf(pid_t tid, const Identity& identity, bool same_pid_namespace,
-                                   int dirfd) {
+                                   const std::string& path, int dirfd) {
   constexpr int kFlags = O_PATH | O_CLOEXEC;
   Places places;
-  places.root.Reset(open(fmt::format("/proc/{}/root", tid).c_str(), kFlags));
-  if (!places.root.valid()) return std::unexpected(errno == ENOENT ? ESRCH : errno);
-  std::string start = dirfd == AT_FDCWD ? fmt::format("/proc/{}/cwd", tid)
-                                        : fmt::format("/proc/{}/fd/{}", tid, dirfd);
-  if (dirfd != AT_FDCWD && dirfd < 0) return std::unexpected(EBADF);
-  places.start.Reset(open(start.c_str(), kFlags));
-  if (!places.start.valid()) return std::unexpected(errno == ENOENT ? EBADF : errno);
+  places.our_root = identity.our_root;
+  if (places.our_root < 0) {
+    places.root.Reset(open(fmt::format("/proc/{}/root", tid).c_str(), kFlags));
+    if (!places.root.valid()) return std::unexpected(errno == ENOENT ? ESRCH : errno);
+  }
+  if (!path.starts_with('/')) {
+    if (dirfd != AT_FDCWD && dirfd < 0) return std::unexpected(EBADF);
+    std::string start = dirfd == AT_FDCWD ? fmt::format("/proc/{}/cwd", tid)
+                                          : fmt::format("/proc/{}/fd/{}", tid, dirfd);
+    places.start.Reset(open(start.c_str(), kFlags));
+    if (!places.start.valid()) return std::unexpected(errno == ENOENT ? EBADF : errno);
+  }
   if (same_pid_namespace) {
     places.tgid = identity.tgid;
     places.tid = tid;

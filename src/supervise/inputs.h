@@ -76,9 +76,9 @@ class Inputs {
 kernel::SysResult<policy::DeepValue> LookAtStrings(const policy::DeepSubject& subject,
                                                    const std::vector<std::string>& strings);
 
-// The directories that the thread's paths start at. `dirfd`: the register with it, as the kernel
+// The directories that the thread's path starts at. `dirfd`: the register with it, as the kernel
 // reads it; AT_FDCWD for calls without one. EBADF: no such descriptor.
 kernel::SysResult<Places> PlacesOf(pid_t tid, const Identity& identity, bool same_pid_namespace,
-                                   int dirfd);
+                                   const std::string& path, int dirfd);
 
 }  // namespace callgate::supervise

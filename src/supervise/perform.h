@@ -97,6 +97,8 @@ class Performer {
   virtual bool IsAboutNothing(Inputs&) const { return false; }
   // Asked after the policy has allowed the call by what it says.
   virtual std::vector<Further> AmountsTo(Inputs&, const Surroundings&) { return {}; }
+  // Must the umask and the tracer in `around` be known? They take the longest to read.
+  virtual bool NeedsStatus() const { return true; }
   virtual Reply Perform(Inputs& inputs, const Surroundings& around) = 0;
 };
 

@@ -92,7 +92,7 @@ int ExecPerformer::Prepare(Inputs& inputs, const Surroundings& around) {
   if ((flags & ~(kNofollow | kEmptyPath | kOnlyCheck)) != 0) return EINVAL;
   int dirfd =
       has_dirfd_ && !text->starts_with('/') ? static_cast<int>(inputs.Register(0)) : AT_FDCWD;
-  auto places = PlacesOf(inputs.tid(), around.identity, around.same_pid_namespace, dirfd);
+  auto places = PlacesOf(inputs.tid(), around.identity, around.same_pid_namespace, *text, dirfd);
   if (!places) return places.error();
   if (text->empty()) {
     auto pinned = ResolveDescriptor(*places, std::move(places->start));
@@ -109,7 +109,8 @@ std::vector<Further> ExecPerformer::AmountsTo(Inputs& inputs, const Surroundings
   std::vector<Further> all;
   auto interpreter = InterpreterOf(*inputs.Pinned(PathSlot()));
   if (!interpreter) return all;
-  auto places = PlacesOf(inputs.tid(), around.identity, around.same_pid_namespace, AT_FDCWD);
+  auto places = PlacesOf(inputs.tid(), around.identity, around.same_pid_namespace,
+                         interpreter->path, AT_FDCWD);
   auto argv = inputs.Strings(ArgvSlot());
   // What cannot be read fails in the kernel too; or else it is judged when it is loaded.
   if (!places || !argv) return all;

@@ -210,8 +210,7 @@ int FilePerformer::PreparePath(Inputs& inputs, const Surroundings& around) {
     text = std::move(*copied);
   }
   if (text.empty() && !no_path && !may_be_empty) return ENOENT;
-  auto places = PlacesOf(inputs.tid(), around.identity, around.same_pid_namespace,
-                         text.starts_with('/') ? AT_FDCWD : dirfd);
+  auto places = PlacesOf(inputs.tid(), around.identity, around.same_pid_namespace, text, dirfd);
   if (!places) return places.error();
   if (text.empty()) {
     auto pinned = ResolveDescriptor(*places, std::move(places->start));

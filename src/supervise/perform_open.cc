@@ -79,6 +79,7 @@ class OpenPerformer final : public Performer {
 
   int Prepare(Inputs& inputs, const Surroundings& around) override;
   bool MayBlock() const override { return may_block_; }
+  bool NeedsStatus() const override { return (flags_ & (O_CREAT | kTmpFileBit)) != 0; }
   std::optional<abi::Call> GivesAsMuchAs(const abi::Call& call) const override;
   Reply Perform(Inputs& inputs, const Surroundings& around) override;
 
@@ -175,8 +176,7 @@ int OpenPerformer::Prepare(Inputs& inputs, const Surroundings& around) {
   auto text = inputs.String(path_slot_, kMaxPath);
   if (!text) return text.error();
   if (text->empty()) return ENOENT;
-  auto places = PlacesOf(inputs.tid(), around.identity, around.same_pid_namespace,
-                         text->starts_with('/') ? AT_FDCWD : dirfd_);
+  auto places = PlacesOf(inputs.tid(), around.identity, around.same_pid_namespace, *text, dirfd_);
   if (!places) return places.error();
   bool exclusive = (flags_ & O_CREAT) != 0 && (flags_ & O_EXCL) != 0;
   bool follows = (flags_ & O_NOFOLLOW) == 0 && !exclusive;
@@ -237,8 +237,8 @@ Reply OpenPerformer::Reopen(const PinnedPath& pinned) const {
   }
   if (S_ISCHR(status.st_mode) && status.st_rdev == makedev(5, 0)) return Reply::Error(ENXIO);
   std::uint64_t flags = flags_ & ~std::uint64_t{O_CREAT | O_EXCL | O_NOFOLLOW};
-  base::UniqueFd fd(open(fmt::format("/proc/self/fd/{}", pinned.object.get()).c_str(),
-                         static_cast<int>(flags) | O_CLOEXEC | O_NOCTTY, mode_));
+  base::UniqueFd fd(openat(OwnDescriptors(), fmt::format("{}", pinned.object.get()).c_str(),
+                           static_cast<int>(flags) | O_CLOEXEC | O_NOCTTY, mode_));
   if (!fd.valid()) return Reply::Error(errno);
   return Reply::Descriptor(std::move(fd), DescriptorFlags());
 }

@@ -101,10 +101,9 @@ int PinFrom(Inputs& inputs, const Surroundings& around, int dirfd, int path, Fol
   auto text = inputs.String(slot, kMaxPath);
   if (!text) return text.error();
   if (text->empty()) return ENOENT;
-  bool relative = !text->starts_with('/') && dirfd != kNone;
-  int start =
-      relative ? static_cast<int>(inputs.Register(static_cast<std::size_t>(dirfd))) : AT_FDCWD;
-  auto places = PlacesOf(inputs.tid(), around.identity, around.same_pid_namespace, start);
+  int start = dirfd != kNone ? static_cast<int>(inputs.Register(static_cast<std::size_t>(dirfd)))
+                             : AT_FDCWD;
+  auto places = PlacesOf(inputs.tid(), around.identity, around.same_pid_namespace, *text, start);
   if (!places) return places.error();
   auto pinned = inputs.Pin(slot, *places, follow);
   return pinned ? 0 : pinned.error();

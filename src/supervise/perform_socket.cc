@@ -60,7 +60,7 @@ int SocketPerformer::PreparePath(Inputs& inputs, const Surroundings& around) {
   std::string path(reinterpret_cast<const char*>(address_.data()) + kNameAt,
                    address_.size() - kNameAt);
   path.resize(std::min(path.size(), path.find('\0')));
-  auto places = PlacesOf(inputs.tid(), around.identity, around.same_pid_namespace, AT_FDCWD);
+  auto places = PlacesOf(inputs.tid(), around.identity, around.same_pid_namespace, path, AT_FDCWD);
   if (!places) return places.error();
   auto pinned = inputs.PinText(kAddress, path, *places, binds_ ? Follow::kParent : Follow::kAll);
   if (!pinned) return pinned.error();

@@ -139,8 +139,7 @@ int TellPerformer::Prepare(Inputs& inputs, const Surroundings& around) {
   bool may_be_empty = (flags_ & AT_EMPTY_PATH) != 0 || layout_.call == "readlinkat";
   is_empty_ = text->empty();
   if (is_empty_ && !may_be_empty) return ENOENT;
-  auto places = PlacesOf(inputs.tid(), around.identity, around.same_pid_namespace,
-                         text->starts_with('/') ? AT_FDCWD : dirfd);
+  auto places = PlacesOf(inputs.tid(), around.identity, around.same_pid_namespace, *text, dirfd);
   if (!places) return places.error();
   if (is_empty_) {
     auto pinned = ResolveDescriptor(*places, std::move(places->start));

@@ -23,12 +23,16 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/magic.h>
+#include <linux/openat2.h>
+#include <pthread.h>
 #include <sys/fsuid.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <optional>
 #include <string_view>
@@ -47,7 +51,7 @@ constexpr long kNoSymlinkFollow = 0x2000;  // ST_NOSYMFOLLOW, linux/statfs.h
 std::expected<std::string, int> NameOf(int fd) {
   std::array<char, PATH_MAX> buffer;
   ssize_t size =
-      readlink(fmt::format("/proc/self/fd/{}", fd).c_str(), buffer.data(), buffer.size());
+      readlinkat(OwnDescriptors(), fmt::format("{}", fd).c_str(), buffer.data(), buffer.size());
   if (size < 0) return std::unexpected(errno);
   if (size == static_cast<ssize_t>(buffer.size())) return std::unexpected(ENAMETOOLONG);
   std::string name(buffer.data(), static_cast<std::size_t>(size));
@@ -85,6 +89,7 @@ class Walker {
 
   // Each returns kFailed with broken_ set where we, not the target, are in trouble.
   Step Start(bool absolute);
+  bool Leap(bool absolute);
   Step TakeUp();
   Step TakeName(const std::string& name, bool is_last);
   Step TakeLink(base::UniqueFd link, const std::string& name, const struct stat& status,
@@ -94,6 +99,9 @@ class Walker {
   Step Break(int error) {
     broken_ = error;
     return Step::kFailed;
+  }
+  std::expected<std::string, int> TargetName(int fd) const {
+    return places_.our_root >= 0 ? NameOf(fd) : NameInRoot(places_.root.get(), fd);
   }
   std::expected<PinnedPath, int> Finish();
 
@@ -112,7 +120,7 @@ Walker::Step Walker::Stop(int error) {
 }
 
 Walker::Step Walker::Start(bool absolute) {
-  at_.Reset(fcntl(absolute ? places_.root.get() : places_.start.get(), F_DUPFD_CLOEXEC, 0));
+  at_.Reset(fcntl(absolute ? places_.Root() : places_.start.get(), F_DUPFD_CLOEXEC, 0));
   if (!at_.valid()) return Break(errno);
   struct stat status{};
   if (absolute) {
@@ -125,8 +133,28 @@ Walker::Step Walker::Start(bool absolute) {
   return Step::kOn;
 }
 
+// Most paths lead to their last component through directories alone, no links and no `..`. Then one
+// call walks to the directory, and it is where the walk by components would come to. Whatever else
+// there is on the way fails here, and is walked.
+bool Walker::Leap(bool absolute) {
+  std::size_t begin = rest_.find_first_not_of('/');
+  std::size_t last = rest_.find_last_of('/');
+  if (begin == std::string::npos || last == std::string::npos || last <= begin ||
+      last + 1 == rest_.size() || ("/" + rest_).find("/..") != std::string::npos) {
+    return false;
+  }
+  open_how how{
+      .flags = O_PATH | O_DIRECTORY | O_CLOEXEC, .mode = 0, .resolve = RESOLVE_NO_SYMLINKS};
+  std::string directory = rest_.substr(begin, last - begin);
+  int from = absolute ? places_.Root() : places_.start.get();
+  at_.Reset(static_cast<int>(syscall(SYS_openat2, from, directory.c_str(), &how, sizeof how)));
+  if (!at_.valid()) return false;
+  rest_.erase(0, last + 1);
+  return true;
+}
+
 Walker::Step Walker::TakeUp() {
-  if (IsSameObject(at_.get(), places_.root.get())) return Step::kOn;
+  if (IsSameObject(at_.get(), places_.Root())) return Step::kOn;
   int up = openat(at_.get(), "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (up < 0) return errno == EMFILE || errno == ENFILE ? Break(errno) : Stop(errno);
   at_.Reset(up);
@@ -225,7 +253,8 @@ Walker::Step Walker::TakeName(const std::string& name, bool is_last) {
 
 std::expected<PinnedPath, int> Walker::Walk(std::string path) {
   rest_ = std::move(path);
-  Step step = Start(rest_.starts_with('/'));
+  bool absolute = rest_.starts_with('/');
+  Step step = Leap(absolute) ? Step::kOn : Start(absolute);
   while (step == Step::kOn) {
     // Before each component: a link's text may have put slashes there.
     std::size_t begin = rest_.find_first_not_of('/');
@@ -275,13 +304,13 @@ std::expected<PinnedPath, int> Walker::Finish() {
       if (fstat(pinned_.object.get(), &status) < 0) return std::unexpected(errno);
       if (!S_ISDIR(status.st_mode)) pinned_.error = ENOTDIR;
     }
-    auto name = NameInRoot(places_.root.get(), pinned_.object.get());
+    auto name = TargetName(pinned_.object.get());
     if (!name) return std::unexpected(name.error());
     pinned_.path = std::move(*name);
     return std::move(pinned_);
   }
   int directory = pinned_.parent.valid() ? pinned_.parent.get() : at_.get();
-  auto name = NameInRoot(places_.root.get(), directory);
+  auto name = TargetName(directory);
   if (!name) return std::unexpected(name.error());
   pinned_.path = *name == "/" ? "" : *name;
   std::string rest = pinned_.parent.valid() ? pinned_.name : rest_;
@@ -291,6 +320,18 @@ std::expected<PinnedPath, int> Walker::Finish() {
 }
 
 }  // namespace
+
+int OwnDescriptors() {
+  // A fork would go on with its parent's.
+  static std::atomic<int> directory{-1};
+  static const int registered = pthread_atfork(nullptr, nullptr, [] { directory.exchange(-1); });
+  int known = directory.load();
+  if (known >= 0 || registered != 0) return known;
+  int opened = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (opened < 0 || directory.compare_exchange_strong(known, opened)) return opened;
+  close(opened);
+  return known;
+}
 
 std::expected<std::string, int> NameInRoot(int root, int fd) {
   auto root_name = NameOf(root);
@@ -310,7 +351,7 @@ std::expected<PinnedPath, int> ResolvePath(const Places& places, const std::stri
 std::expected<PinnedPath, int> ResolveDescriptor(const Places& places, base::UniqueFd object) {
   // "." of the object itself would need a directory; its name does not.
   PinnedPath pinned;
-  auto name = NameInRoot(places.root.get(), object.get());
+  auto name = NameInRoot(places.Root(), object.get());
   if (!name) return std::unexpected(name.error());
   pinned.object = std::move(object);
   pinned.last = PinnedPath::Last::kDot;

@@ -13,10 +13,13 @@ namespace callgate::supervise {
 // The directories a thread's paths start at, pinned (O_PATH).
 struct Places {
   base::UniqueFd root;
-  base::UniqueFd start;  // what a relative path is relative to
+  base::UniqueFd start;  // what a relative path is relative to; not needed for others
+  int our_root = -1;     // in place of `root`, where it is known to be the supervisor's own
   // Whose /proc/self and /proc/thread-self it is; 0: not known in our pid namespace.
   pid_t tgid = 0;
   pid_t tid = 0;
+
+  int Root() const { return our_root >= 0 ? our_root : root.get(); }
 };
 
 enum class Follow : std::uint8_t {
@@ -60,5 +63,9 @@ std::expected<PinnedPath, int> ResolvePath(const Places& places, const std::stri
 
 // A descriptor the target named, as the path of what it is open on.
 std::expected<PinnedPath, int> ResolveDescriptor(const Places& places, base::UniqueFd object);
+
+// O_PATH of /proc/self/fd: to reopen what a descriptor holds, or to read its name, in fewer steps
+// than by the path.
+int OwnDescriptors();
 
 }  // namespace callgate::supervise

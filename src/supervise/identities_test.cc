@@ -1,0 +1,123 @@
+#include "supervise/identities.h"
+
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <thread>
+
+#include "gtest/gtest.h"
+#include "testing/fake_kernel.h"
+
+namespace callgate::supervise {
+namespace {
+
+constexpr Fixed kAllFixed{.groups = true, .namespaces = true, .root = true};
+
+// A thread that does as it is told, one thing after another.
+class OtherThread {
+ public:
+  OtherThread() {
+    thread_ = std::thread([this] {
+      tid_ = gettid();
+      for (int done = 0; done < 2; ++done) {
+        while (told_ == done) std::this_thread::yield();
+        if (told_ < 0) return;
+        syscall(SYS_setresuid, -1, 4711 + done, -1);
+        done_ = done + 1;
+      }
+    });
+    while (tid_ == 0) std::this_thread::yield();
+  }
+  ~OtherThread() {
+    if (done_ < 2) told_ = -1;
+    thread_.join();
+  }
+  void ChangeIds() {
+    int next = ++told_;
+    while (done_ < next) std::this_thread::yield();
+  }
+  pid_t tid() const { return tid_; }
+
+ private:
+  std::thread thread_;
+  std::atomic<pid_t> tid_{0};
+  std::atomic<int> told_{0}, done_{0};
+};
+
+// What is asked for in short must be what the whole status says.
+void ExpectSame(const std::optional<Identity>& quick, const std::optional<Identity>& whole) {
+  ASSERT_TRUE(quick && whole);
+  EXPECT_EQ(quick->credentials, whole->credentials);
+  EXPECT_EQ(quick->tgid, whole->tgid);
+  EXPECT_EQ(quick->pid_namespace, whole->pid_namespace);
+  EXPECT_EQ(quick->mount_namespace, whole->mount_namespace);
+}
+
+TEST(Identities, NewIdsAreSeenAtOnce) {
+  Identities identities(kernel::RealKernel(), kAllFixed);
+  OtherThread other;
+  ExpectSame(identities.Of(other.tid()), ReadIdentity(other.tid()));
+  other.ChangeIds();
+  ExpectSame(identities.Of(other.tid()), ReadIdentity(other.tid()));
+}
+
+TEST(Identities, ThreadsOfAnotherUserNamespaceAreReadInFull) {
+  Identities identities(kernel::RealKernel(), kAllFixed);
+  ASSERT_NE(identities.Own(), nullptr);
+  std::array<int, 2> pipe_fds{};
+  ASSERT_EQ(pipe(pipe_fds.data()), 0);
+  pid_t child = fork();
+  if (child == 0) {
+    char result = unshare(CLONE_NEWUSER) == 0 ? 'y' : 'n';
+    (void)!write(pipe_fds[1], &result, 1);
+    pause();
+  }
+  char result = 0;
+  ASSERT_EQ(read(pipe_fds[0], &result, 1), 1);
+  ExpectSame(identities.Of(child), ReadIdentity(child));
+  EXPECT_EQ(identities.Of(child)->our_root, -1);
+  kill(child, SIGKILL);
+  waitpid(child, nullptr, 0);
+  close(pipe_fds[0]);
+  close(pipe_fds[1]);
+  EXPECT_EQ(result, 'y');
+}
+
+// Trap 9: the number of a thread that is gone is given to another.
+TEST(Identities, NumberOfAThreadThatIsGoneIsAsNew) {
+  testing::FakeKernel kernel;
+  kernel.thread_info = kernel::ThreadInfo{
+      .tid = gettid(), .tgid = getpid(), .uids = {1, 1, 1, 1}, .gids = {1, 1, 1, 1}};
+  Identities identities(kernel, kAllFixed);
+  EXPECT_EQ(identities.Of(gettid())->credentials.uids[0], 1U);
+  kernel.thread_info = std::unexpected(ESRCH);
+  ExpectSame(identities.Of(gettid()), ReadIdentity(gettid()));
+}
+
+TEST(Identities, KernelThatCannotTellIsNotAsked) {
+  testing::FakeKernel kernel;  // ENOTTY: before Linux 6.13
+  Identities identities(kernel, kAllFixed);
+  ExpectSame(identities.Of(gettid()), ReadIdentity(gettid()));
+}
+
+TEST(Identities, NothingIsRememberedWherePoliciesLetItChange) {
+  testing::FakeKernel kernel;
+  kernel.thread_info = kernel::ThreadInfo{
+      .tid = gettid(), .tgid = getpid(), .uids = {1, 1, 1, 1}, .gids = {1, 1, 1, 1}};
+  for (Fixed fixed : {Fixed{.groups = true, .namespaces = false, .root = true},
+                      Fixed{.groups = geteuid() != 0, .namespaces = false, .root = false}}) {
+    Identities identities(kernel, fixed);
+    ExpectSame(identities.Of(gettid()), ReadIdentity(gettid()));
+  }
+}
+
+TEST(Identities, OfNobodyIsNone) {
+  Identities identities(kernel::RealKernel(), kAllFixed);
+  EXPECT_FALSE(identities.Of(0x7fffffff));
+}
+
+}  // namespace
+}  // namespace callgate::supervise
