@@ -84,7 +84,7 @@ long Start(Call call) {
       mmap(nullptr, sizeof(int), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
   *failed = 0;
   std::fflush(stdout);
-  pid_t pid = vfork();
+  pid_t pid = fork();
   if (pid == 0) {
     long result = call();
     *failed = result < 0 ? errno : -1;  // -1: AT_EXECVE_CHECK

@@ -8,6 +8,8 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
+#include <utility>
 
 #include "fmt/format.h"
 #include "policy/evaluate.h"
@@ -59,6 +61,24 @@ const DeepSubject* FirstSubject(const Rule& rule) {
   return nullptr;
 }
 
+// What to do about calls that change the caller itself, so that nobody can make them for it.
+std::vector<base::Note> AdviceFor(std::string_view call) {
+  if (call == "chdir" || call == "fchdir") {
+    return {
+        {"a working directory can be shared, and whoever shares it could use the new one before "
+         "it is judged",
+         {}},
+        {"rules about files hold wherever the caller stands: rule the calls that use them", {}}};
+  }
+  if (call == "clone3") {
+    return {
+        {"answer it with errno(ENOSYS): C libraries then use clone, whose flags are in a "
+         "register",
+         {}}};
+  }
+  return {};
+}
+
 // False: reported.
 bool CheckSubjects(const Expr& expr, abi::ArchId arch, std::string_view call, Report& report) {
   bool ok = true;
@@ -78,7 +98,8 @@ bool CheckSubjects(const Expr& expr, abi::ArchId arch, std::string_view call, Re
       report.Error(expr.span,
                    fmt::format("'{}' needs the supervisor, which does not yet resolve the paths "
                                "of {}",
-                               subject.name, call));
+                               subject.name, call),
+                   AdviceFor(call));
       return false;
     case DeepSubject::Kind::kDescriptor:
     case DeepSubject::Kind::kFileType:
@@ -116,20 +137,24 @@ void CheckAction(PolicyAction action, base::Span span, abi::ArchId arch, const R
     case Verb::kContinueUnchecked:
     case Verb::kLook:
       return;
-    case Verb::kAllow:
+    case Verb::kAllow: {
       if (PerformanceOf(arch, rule.syscall) != Performance::kNone) return;
+      std::vector<base::Note> notes{
+          {"if the kernel went on with the call it would read the memory again, and another thread "
+           "can have changed it",
+           {}},
+          {"refuse it (errno(NAME), kill), answer it (return(N)), or take the race "
+           "(continue_unchecked)",
+           {}}};
+      std::ranges::move(AdviceFor(rule.syscall), std::back_inserter(notes));
       report.Error(
           span,
           fmt::format("{} is allowed here after a look at '{}', and needs the supervisor, which "
                       "does not yet perform {}",
                       rule.syscall, looked, rule.syscall),
-          {{"if the kernel went on with the call it would read the memory again, and another "
-            "thread can have changed it",
-            {}},
-           {"refuse it (errno(NAME), kill), answer it (return(N)), or take the race "
-            "(continue_unchecked)",
-            {}}});
+          std::move(notes));
       return;
+    }
     case Verb::kAsSupervisor:
       return CheckAsSupervisor(span, arch, rule, report);
     case Verb::kKillThread:
