@@ -1,8 +1,5 @@
-// Four evaluators must agree on every call: Judge, which reads the typed policy as the language is
-// defined; Evaluate on its decision graph; the interpreter on the filter that the graph was
-// compiled to; and Evaluate on the graph that the filter was lifted to. The first three share no
-// code. And the proof of each compile, which compares the two graphs, must hold. A disagreement is
-// shrunk to the smallest policy that still shows it.
+// All evaluators agree (equivalence.h) on random policies, whatever passes are left out, with
+// profiles, and on fused layers.
 //
 //   CALLGATE_RANDOM_COUNT  how many random policies (default 3000)
 //   CALLGATE_RANDOM_SEED   the first one's seed (default 1); each policy has the next number
@@ -13,83 +10,18 @@
 #include <optional>
 #include <string>
 
-#include "analyse/compare.h"
-#include "analyse/lift.h"
-#include "bpf/interpret.h"
 #include "bpf/stack.h"
 #include "codegen/compile.h"
 #include "graph/combine.h"
 #include "policy/lower.h"
 #include "testing/random_program.h"
 #include "testing/random_typed_policy.h"
+#include "tests/equivalence.h"
 
 namespace callgate {
 namespace {
 
-using policy::Clause;
-using policy::Compare;
-using policy::Expr;
-using policy::PolicyAction;
 using policy::TypedPolicy;
-using policy::Verb;
-
-// The words of a call are in the byte order of the machine that makes it.
-abi::CallWords WordsOf(const abi::Call& call) {
-  const std::optional<abi::ArchId> arch = abi::ArchOfCall(call.arch, call.nr);
-  return abi::WordsOf(call, arch ? abi::ArchOf(*arch).endian : std::endian::little);
-}
-
-// A policy in the forms that are compared.
-class Subject {
- public:
-  explicit Subject(const TypedPolicy& policy, const codegen::Options& options = {})
-      : policy_(policy),
-        graph_(policy::Lower(policy)),
-        program_(codegen::Compile(graph_, options)) {
-    if (!program_) return;
-    lifted_ = analyse::Lift(*program_, graph_.pool);
-    proof_ = analyse::CompareWithSource(graph_, *program_).equal;
-  }
-
-  // What disagrees on this call; empty: nothing.
-  std::string Disagreement(const abi::Call& call) const {
-    const std::uint32_t judged = policy::KernelAction(policy::Judge(policy_, call).action).value();
-    const std::uint32_t in_graph = graph::Evaluate(graph_.pool, graph_.root, WordsOf(call));
-    std::string text;
-    if (in_graph != judged) text = "graph " + abi::RetValueToString(in_graph);
-    // Too long to be a filter: the graph must still be right.
-    if (program_) {
-      const std::uint32_t filtered = bpf::Interpret(*program_, WordsOf(call));
-      if (filtered != judged) text += " filter " + abi::RetValueToString(filtered);
-      const std::uint32_t lifted = graph::Evaluate(graph_.pool, lifted_.root, WordsOf(call));
-      if (lifted != judged) text += " lifted filter " + abi::RetValueToString(lifted);
-      if (proof_ != analyse::Answer::kHolds) text += " no proof of the compile";
-    } else if (program_.error().operation != "compile filter") {
-      text += " compiler: " + program_.error().ToString();
-    }
-    if (text.empty()) return text;
-    return "policy says " + abi::RetValueToString(judged) + ", but" + text;
-  }
-
-  bool compiled() const { return program_.has_value(); }
-
- private:
-  const TypedPolicy& policy_;
-  graph::Graph graph_;
-  base::Result<bpf::Program> program_;
-  analyse::Lifted lifted_;
-  analyse::Answer proof_ = analyse::Answer::kUndecided;
-};
-
-// The smallest policy that still fails on this call, for the failure message.
-std::string Report(const TypedPolicy& policy, const abi::Call& call) {
-  auto fails = [&](const TypedPolicy& smaller) {
-    return !Subject(smaller).Disagreement(call).empty();
-  };
-  const TypedPolicy smallest = testing::Shrink(policy, fails);
-  return Subject(smallest).Disagreement(call) + "\n" + testing::Describe(call) + "\n" +
-         testing::Describe(smallest);
-}
 
 TEST(PolicyEquivalence, RandomPoliciesOnCallsAtTheirEdges) {
   const std::uint64_t count = testing::RandomCount(3'000);
@@ -180,124 +112,6 @@ TEST(PolicyEquivalence, FusedLayersAreAsStrictAsTheStack) {
           WordsOf(testing::RandomCall(random, layers[random() % layers.size()]));
       ASSERT_EQ(bpf::Interpret(*fused, words), bpf::InterpretStack(views, words).ret_value)
           << "seed " << seed;
-    }
-  }
-}
-
-// ---- Every small policy ------------------------------------------------------------------------
-
-constexpr std::uint64_t kSmallConstants[] = {0,          1,           0x7fffffff, 0x80000000,
-                                             0xffffffff, 0x100000000, UINT64_MAX};
-
-struct SmallType {
-  std::uint8_t bits;
-  bool is_signed;
-};
-constexpr SmallType kSmallTypes[] = {{32, false}, {32, true}, {64, false}, {64, true}};
-
-// Every comparison of one argument with a constant that its type can have.
-std::vector<Expr> SmallComparisons(std::uint8_t slot) {
-  std::vector<Expr> all;
-  for (const SmallType& type : kSmallTypes) {
-    for (const std::uint64_t constant : kSmallConstants) {
-      Expr expr;
-      expr.kind = Expr::Kind::kCompare;
-      expr.operand.slot = slot;
-      expr.operand.bits = type.bits;
-      expr.operand.is_signed = type.is_signed;
-      const int unused = 64 - type.bits;
-      expr.constant =
-          type.is_signed
-              ? static_cast<std::uint64_t>(static_cast<std::int64_t>(constant << unused) >> unused)
-              : constant << unused >> unused;
-      for (int op = 0; op < 6; ++op) {
-        expr.op = static_cast<Compare>(op);
-        all.push_back(expr);
-      }
-    }
-  }
-  return all;
-}
-
-std::vector<abi::Call> SmallCalls(std::uint32_t audit_arch) {
-  std::vector<abi::Call> calls;
-  constexpr std::uint64_t kValues[] = {
-      0, 1, 2, 0x7fffffff, 0x80000000, 0xffffffff, 0x100000000, 0xffffffff00000001, UINT64_MAX};
-  for (const std::uint64_t first : kValues) {
-    for (const std::uint64_t second : kValues) {
-      abi::Call call;
-      call.nr = 1;
-      call.arch = audit_arch;
-      call.args[0] = first;
-      call.args[1] = second;
-      calls.push_back(call);
-    }
-  }
-  return calls;
-}
-
-TypedPolicy OneRulePolicy(abi::ArchId arch, std::vector<Clause> clauses) {
-  TypedPolicy policy;
-  policy.default_action = {Verb::kErrno, 1};
-  policy.unknown_action = policy.default_action;
-  policy.bad_arch_action = policy.default_action;
-  policy.arches = {
-      {.arch = arch,
-       .rules = {
-           {.syscall = "write", .nr = 1, .lists = {{.clauses = std::move(clauses), .span = {}}}}}}};
-  return policy;
-}
-
-void ExpectAgreement(const TypedPolicy& policy, const std::vector<abi::Call>& calls) {
-  const Subject subject(policy);
-  ASSERT_TRUE(subject.compiled());
-  for (const abi::Call& call : calls) {
-    ASSERT_EQ(subject.Disagreement(call), "") << Report(policy, call);
-  }
-}
-
-Clause Then(const Expr& predicate, PolicyAction action) {
-  return {.predicate = predicate, .action = action, .span = {}};
-}
-
-TEST(PolicyEquivalence, EverySingleComparisonOnBothByteOrders) {
-  for (const abi::ArchId arch : {abi::ArchId::kX86_64, abi::ArchId::kS390x}) {
-    const std::vector<abi::Call> calls = SmallCalls(abi::ArchOf(arch).audit_arch);
-    for (const Expr& expr : SmallComparisons(0)) {
-      ExpectAgreement(OneRulePolicy(arch, {Then(expr, {Verb::kAllow, 0})}), calls);
-      if (HasFatalFailure()) return;
-    }
-  }
-}
-
-// Two clauses with actions of their own: the second must be judged only where the first did not
-// match, on the same argument and on another one.
-TEST(PolicyEquivalence, EveryPairOfClausesOnOneAndOnTwoArguments) {
-  const std::vector<abi::Call> calls = SmallCalls(abi::ArchOf(abi::ArchId::kX86_64).audit_arch);
-  for (const std::uint8_t second_slot : std::initializer_list<std::uint8_t>{0, 1}) {
-    const std::vector<Expr> seconds = SmallComparisons(second_slot);
-    for (const Expr& first : SmallComparisons(0)) {
-      for (const Expr& second : seconds) {
-        ExpectAgreement(OneRulePolicy(abi::ArchId::kX86_64, {Then(first, {Verb::kAllow, 0}),
-                                                             Then(second, {Verb::kErrno, 2})}),
-                        calls);
-        if (HasFatalFailure()) return;
-      }
-    }
-  }
-}
-
-// What `restrict` builds: two lists, the strictest wins.
-TEST(PolicyEquivalence, EveryPairOfRestrictingListsOnOneArgument) {
-  const std::vector<abi::Call> calls = SmallCalls(abi::ArchOf(abi::ArchId::kX86_64).audit_arch);
-  const std::vector<Expr> all = SmallComparisons(0);
-  for (const Expr& first : all) {
-    for (const Expr& second : all) {
-      TypedPolicy policy = OneRulePolicy(abi::ArchId::kX86_64, {Then(first, {Verb::kAllow, 0})});
-      policy.arches[0].rules[0].lists.push_back(
-          {.clauses = {Then(second, {Verb::kTrace, 3})}, .span = {}});
-      ExpectAgreement(policy, calls);
-      if (HasFatalFailure()) return;
     }
   }
 }
