@@ -25,6 +25,7 @@ _callgate() {
   case $previous in
     -f | --format)
       local formats="listing raw hex c json"
+      [[ $verb == compile ]] && formats+=" dot svg"
       [[ $verb == import || $verb == export ]] &&
         formats="oci docker spo firecracker minijail kafel systemd"
       mapfile -t COMPREPLY < <(compgen -W "$formats" -- "$current")

@@ -30,6 +30,7 @@ complete -c callgate -n $at_verb -a version -d 'print the version'
 complete -c callgate -n '__fish_seen_subcommand_from help' -a '(__callgate_verbs)'
 complete -c callgate -n '__callgate_previous_is -f --format; and not __fish_seen_subcommand_from import export' \
     -a 'listing raw hex c json'
+complete -c callgate -n '__callgate_previous_is -f --format; and __fish_seen_subcommand_from compile' -a 'dot svg'
 complete -c callgate -n '__callgate_previous_is -f --format; and __fish_seen_subcommand_from import export' \
     -a 'oci docker spo firecracker minijail kafel systemd'
 complete -c callgate -n '__callgate_previous_is --approximate' -a 'tighter looser'

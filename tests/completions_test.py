@@ -78,7 +78,7 @@ class Completions(unittest.TestCase):
             self.for_each_shell(check)
 
     def test_formats_are_those_that_the_verb_names(self):
-        for verb, count in (("compile", 5), ("import", 7), ("export", 7)):
+        for verb, count in (("compile", 7), ("asm", 5), ("import", 7), ("export", 7)):
             help_text = cli.ask(verb, "--help")
 
             def check(complete, verb=verb, count=count, help_text=help_text):

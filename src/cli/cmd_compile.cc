@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "callgate/compile.h"
+#include "cli/draw.h"
 #include "cli/exit_status.h"
 #include "cli/json_output.h"
 #include "cli/output.h"
@@ -94,12 +95,18 @@ std::optional<std::string> UsageMistake(const Arguments& arguments) {
   return std::nullopt;
 }
 
+bool IsDrawn(const Arguments& arguments) {
+  return arguments.Value("format") == "dot" || arguments.Value("format") == "svg";
+}
+
 int PrintGraph(const Arguments& arguments, const CompileOptions& options,
                std::span<const Policy> layers) {
-  const bool is_dot = arguments.Value("format") == "dot";
-  const auto graph = DumpGraph(layers, options, arguments.Value("dump-after").value_or(""),
-                               is_dot ? GraphFormat::kDot : GraphFormat::kText);
-  return graph ? Finish(*graph, kHolds) : Fail(graph.error());
+  auto graph = DumpGraph(layers, options, arguments.Value("dump-after").value_or(""),
+                         IsDrawn(arguments) ? GraphFormat::kDot : GraphFormat::kText);
+  if (graph && arguments.Value("format") == "svg") graph = DrawSvg(*graph);
+  if (!graph) return Fail(graph.error());
+  const std::string path(arguments.Value("output").value_or("-"));
+  return path == "-" ? Finish(*graph, kHolds) : WriteFile(VerbNamed("compile"), path, *graph);
 }
 
 int PrintReport(const Arguments& arguments, const CompileOptions& options,
@@ -115,7 +122,7 @@ int PrintReport(const Arguments& arguments, const CompileOptions& options,
 int RunCompile(const Arguments& arguments) {
   const Verb& verb = VerbNamed("compile");
   if (const auto mistake = UsageMistake(arguments)) return UsageError(verb, *mistake);
-  const bool prints_graph = arguments.Has("dump-after") || arguments.Value("format") == "dot";
+  const bool prints_graph = arguments.Has("dump-after") || IsDrawn(arguments);
   const bool writes_filter = !prints_graph && (!arguments.Has("report") || arguments.Has("output"));
   std::optional<ProgramOutput> output;
   if (writes_filter) {

@@ -18,7 +18,7 @@ constexpr Option kFmtOptions[] = {
 };
 
 constexpr Option kCompileOptions[] = {
-    {"format", 'f', "FORMAT", "listing (default), raw, hex, c, json, or dot, the decision graph"},
+    {"format", 'f', "FORMAT", "listing (default), raw, hex, c, json; dot, svg: the graph"},
     {"output", 'o', "FILE", "write there instead of to standard output"},
     {"name", 0, "NAME", "C identifier for -f c (default callgate_filter)"},
     {"fuse", 0, "", "several policies: one filter as strict as all of them together"},
@@ -27,7 +27,7 @@ constexpr Option kCompileOptions[] = {
     {"json", 0, "", "the report as JSON"},
     {"measure", 0, "", "report the time of installing it here too"},
     {"without", 0, "PASS,...", "leave out these passes"},
-    {"dump-after", 0, "PASS", "print the decision graph after this pass; -f dot draws it"},
+    {"dump-after", 0, "PASS", "print the decision graph after this pass; -f svg draws it"},
     {"depfile", 0, "FILE", "write the files that were read there, as a rule for make"},
 };
 
