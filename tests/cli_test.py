@@ -207,6 +207,10 @@ CASES = [
     Case("command is a folder", ["run", "a.cg", "--", "/"], 126, files={"a.cg": ALLOW_MOST}, err="callgate: cannot run /: Permission denied\n"),
     Case("interpreter is missing", [], 127, files={"a.cg": ALLOW_MOST, "script": "#!/no/such/interpreter\n"}, err="callgate: cannot run ./script: No such file or directory (the file is there, its interpreter is not)\n",
          shell='chmod +x script; "$CALLGATE" run a.cg -- ./script'),
+    Case("audit descriptor is no number", ["run", "--audit-fd", "-1", "a.cg", "--", "true"], 125,
+         err="callgate run: --audit-fd: '-1' is no descriptor; see 'callgate run --help'\n"),
+    Case("audit descriptor is closed", ["run", "--audit-fd", "9", "a.cg", "--", "true"], 125, files={"a.cg": ALLOW_MOST},
+         err="callgate: cannot write to audit descriptor 9: Bad file descriptor; open it in the shell: callgate run --audit-fd 3 … 3>audit.json\n"),
     Case("status descriptor is closed", ["run", "--status-fd", "9", "a.cg", "--", "true"], 125, files={"a.cg": ALLOW_MOST},
          err="callgate: cannot write to status descriptor 9: Bad file descriptor; open it in the shell: callgate run --status-fd 3 … 3>status.json\n"),
 

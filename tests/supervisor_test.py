@@ -5,6 +5,7 @@ program in a fresh directory under `callgate run` and looks at what it prints an
 usage: supervisor_test.py CALLGATE
 """
 
+import json
 import os
 import pathlib
 import re
@@ -34,11 +35,12 @@ class Supervised(unittest.TestCase):
         (self.at / "no").mkdir()
         (self.at / "no" / "secret").write_text("secret\n")
 
-    def start(self, program, extra="", policy=POLICY):
+    def start(self, program, extra="", policy=POLICY, options=(), **more):
         path = self.at / "p.cg"
         path.write_text(policy.replace("DIR", str(self.at)) + extra.replace("DIR", str(self.at)))
-        command = [CALLGATE, "run", str(path), "--", PYTHON, "-I", "-c", textwrap.dedent(program)]
-        return subprocess.Popen(command, cwd=self.at / "ok", stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        command = [CALLGATE, "run", *options, str(path), "--", PYTHON, "-I", "-c", textwrap.dedent(program)]
+        return subprocess.Popen(command, cwd=self.at / "ok", stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                **more)
 
     def finish(self, started, timeout=30):
         try:
@@ -68,6 +70,53 @@ class Supervised(unittest.TestCase):
         self.assertEqual((status, out), (0, "Permission denied\n"))
         self.assertRegex(err, r'callgate: denied  openat\(dfd=AT_FDCWD, filename="\.\./no/secret".*→ EACCES')
         self.assertIn("p.cg:3  else -> errno(EACCES)", err)
+
+    def audited(self, program, **more):
+        """The decisions about openat of files below the test's folder, and the last line."""
+        log = self.at / "audit"
+        with open(log, "w") as out:
+            self.finish(self.start(program, options=["--audit-fd", str(out.fileno())], pass_fds=[out.fileno()], **more))
+        for _ in range(500):  # the supervisor's last line comes after the program's end
+            lines = [json.loads(line) for line in log.read_text().splitlines()]
+            if lines and lines[-1]["event"] == "counts":
+                break
+            time.sleep(0.01)
+        here = str(self.at.resolve())
+        return [l for l in lines[:-1] if any(v.startswith(here) for v in l["inputs"].values())], lines[-1]
+
+    def test_audit_log_tells_each_decision(self):
+        decisions, counts = self.audited("""
+            import os
+            open("made", "w").close()
+            for name in "../no/secret", "none":
+                try: open(name)
+                except OSError: pass""")
+        here = str(self.at.resolve())
+        self.assertEqual([(d["syscall"], d["class"], d["inputs"], d["action"], d["outcome"]) for d in decisions], [
+            ("openat", "copied", {"path": here + "/ok/made"}, "allow", "done"),
+            ("openat", "copied", {"path": here + "/no/secret"}, "errno(EACCES)", "EACCES"),
+            ("openat", "copied", {"path": here + "/ok/none"}, "allow", "ENOENT")])
+        denied = decisions[1]
+        self.assertEqual((denied["rule"], os.path.basename(denied["place"])), ("else -> errno(EACCES)", "p.cg:3"))
+        self.assertEqual(denied["nr"], 257)
+        self.assertEqual(denied["args"][0], "0xffffff9c")
+        self.assertTrue(0 < denied["latency_ns"] < 5e9 and denied["pid"] == denied["tid"] > 1)
+        self.assertEqual(counts["outcomes"]["EACCES"], 1)
+        self.assertEqual(counts["decisions"], sum(counts["outcomes"].values()))
+
+    def test_audit_log_has_calls_that_registers_refuse(self):
+        status, out, _ = self.run_program("print(1)", options=["--audit-fd", "1"],
+                                          policy="default: allow\nmemfd_create: else -> errno(EMFILE)\n")
+        self.assertEqual(status, 0)
+        self.assertIn('{"event":"counts","outcomes":{},"decisions":0}\n', out)
+        _, out, _ = self.run_program("""
+            import os
+            try: os.memfd_create("x")
+            except OSError: pass""", options=["--audit-fd", "1"],
+            policy="default: allow\nmemfd_create: else -> errno(EMFILE)\n")
+        line = json.loads(out.splitlines()[0])
+        self.assertEqual((line["syscall"], line["class"], line["inputs"], line["action"], line["outcome"]),
+                         ("memfd_create", "registers", {}, "errno(EMFILE)", "EMFILE"))
 
     def test_existence_is_not_told(self):
         """A missing file and a denied one look the same where both are denied."""

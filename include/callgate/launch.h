@@ -26,6 +26,10 @@ struct LaunchOptions {
   ReportFormat format = ReportFormat::kText;
   int status_fd =
       -1;  // JSON lines: started, denied, exited; -1: none. Not passed on to the program.
+  // JSON lines: every call that the supervisor decides, by which rule, on what copied inputs, with
+  // what outcome, and how long it took; at the end how many had which outcome. -1: none. Not passed
+  // on to the program. Calls that the filter allows are not among them.
+  int audit_fd = -1;
 };
 
 // Why a launch failed, as an exit status: 125 callgate's own error, 126 the command cannot be

@@ -1,8 +1,12 @@
 #include "callgate/launch.h"
 
+#include <arpa/inet.h>
+
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -126,25 +130,61 @@ supervise::Fixed FixedBy(const std::vector<Policy>& layers) {
           .root = never({"chroot", "pivot_root"})};
 }
 
+std::string TextOf(const policy::DeepValue& value) {
+  if (const auto* number = std::get_if<std::uint64_t>(&value)) return fmt::format("{:#x}", *number);
+  if (const auto* text = std::get_if<std::string>(&value)) return *text;
+  if (const auto* ip = std::get_if<policy::IpAddress>(&value)) {
+    std::array<char, INET6_ADDRSTRLEN> text{};
+    return inet_ntop(AF_INET6, ip->data(), text.data(), text.size());
+  }
+  return "absent";
+}
+
 // Decides and performs what registers do not decide.
 launch::AnswerFunction AnswerBy(const std::shared_ptr<supervise::Engine>& engine,
-                                const std::vector<Policy>& layers) {
-  return [engine, layers](const supervise::Turn& turn) -> std::optional<launch::Explanation> {
+                                const std::vector<Policy>& layers, bool audits) {
+  return [engine, layers, audits](const supervise::Turn& turn) -> launch::Answered {
     LayerVerdict winner;
+    std::map<std::string, std::string> inputs;
+    bool has_looked = false;
     auto decide = [&](const abi::Call& call, const policy::LookFunction& look) {
-      winner = JudgeLayers(layers, call, look);
+      has_looked = has_looked || look;
+      policy::LookFunction recorded = look;
+      if (audits && look) {
+        recorded = [&](const policy::DeepSubject& subject) {
+          policy::DeepValue value = look(subject);
+          inputs[subject.name] = TextOf(value);
+          return value;
+        };
+      }
+      winner = JudgeLayers(layers, call, recorded);
       return winner.verdict.action;
     };
     using Kind = supervise::Outcome::Kind;
     supervise::Outcome outcome = engine->Handle(turn, decide);
-    if (outcome.kind == Kind::kAnswered) return std::nullopt;
-    launch::Explanation why = Explain(winner, turn.notification.call);
+    launch::Answered answered;
+    launch::Explanation why;
+    bool refused = outcome.kind == Kind::kRefused || outcome.kind == Kind::kKilled;
+    if (refused || audits) why = Explain(winner, turn.notification.call);
+    if (audits) {
+      answered.decision = launch::Decision{
+          .has_looked = has_looked,
+          .inputs = {inputs.begin(), inputs.end()},
+          .action = policy::ToString(winner.verdict.action,
+                                     winner.verdict.arch.value_or(abi::NativeArch())),
+          .place = why.place,
+          .rule = why.rule,
+          .is_gone = outcome.kind == Kind::kGone,
+          .errno_value = outcome.errno_value};
+    }
+    if (!refused) return answered;
     why.verdict =
         outcome.kind == Kind::kKilled
             ? abi::kKillProcess
             : abi::Action{abi::ActionKind::kErrno, static_cast<std::uint16_t>(outcome.errno_value)};
     if (!outcome.reason.empty()) why.reason = std::move(outcome.reason);
-    return why;
+    answered.refused = std::move(why);
+    return answered;
   };
 }
 
@@ -157,7 +197,7 @@ launch::JudgeExecFunction JudgeExecBy(const std::shared_ptr<supervise::Engine>& 
       return winner.verdict.action;
     };
     supervise::Outcome outcome = engine->HandleExec(pid, former_tid, decide);
-    if (outcome.kind == supervise::Outcome::Kind::kAnswered) return std::nullopt;
+    if (outcome.kind != supervise::Outcome::Kind::kKilled) return std::nullopt;
     launch::RefusedExec refused{.call = outcome.call, .why = {}};
     if (winner.layer == nullptr) winner = JudgeLayers(layers, outcome.call, nullptr);
     refused.why = Explain(winner, outcome.call);
@@ -227,7 +267,7 @@ std::expected<launch::LaunchPlan, LaunchError> MakePlan(const LaunchOptions& opt
   if (supervised != nullptr) {
     auto engine =
         std::make_shared<supervise::Engine>(kernel::RealKernel(), FixedBy(options.layers));
-    supervision.answer = AnswerBy(engine, options.layers);
+    supervision.answer = AnswerBy(engine, options.layers, options.audit_fd >= 0);
     if (judges_exec) supervision.judge_exec = JudgeExecBy(engine, options.layers);
   }
   // Where Yama restricts tracing, memory can be read of traced processes only.
@@ -235,6 +275,7 @@ std::expected<launch::LaunchPlan, LaunchError> MakePlan(const LaunchOptions& opt
   supervision.format = options.format == ReportFormat::kJson ? launch::ReportFormat::kJson
                                                              : launch::ReportFormat::kText;
   supervision.status_fd = options.status_fd;
+  supervision.audit_fd = options.audit_fd;
   plan.supervision = std::move(supervision);
   return plan;
 }

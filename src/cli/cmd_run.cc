@@ -32,14 +32,19 @@ int RunRun(const Arguments& arguments) {
   options.argv = arguments.command;
   options.supervisor = !arguments.Has("no-supervisor");
   options.format = arguments.Has("json") ? ReportFormat::kJson : ReportFormat::kText;
-  if (!options.supervisor && (arguments.Has("json") || arguments.Has("status-fd"))) {
+  if (!options.supervisor &&
+      (arguments.Has("json") || arguments.Has("status-fd") || arguments.Has("audit-fd"))) {
     return UsageError(verb,
-                      "--no-supervisor reports nothing, so --json and --status-fd have no use");
+                      "--no-supervisor reports nothing, so --json, --status-fd and --audit-fd have "
+                      "no use");
   }
-  if (auto text = arguments.Value("status-fd")) {
+  for (auto [name, result] :
+       {std::pair("status-fd", &options.status_fd), std::pair("audit-fd", &options.audit_fd)}) {
+    auto text = arguments.Value(name);
+    if (!text) continue;
     auto fd = ParseDescriptor(*text);
-    if (!fd) return UsageError(verb, fmt::format("--status-fd: '{}' is no descriptor", *text));
-    options.status_fd = *fd;
+    if (!fd) return UsageError(verb, fmt::format("--{}: '{}' is no descriptor", name, *text));
+    *result = *fd;
   }
   for (const std::string& path : arguments.operands) {
     auto policy = LoadPolicy(path);

@@ -91,6 +91,7 @@ constexpr Option kReportOptions[] = {
 constexpr Option kRunOptions[] = {
     {"no-supervisor", 0, "", "the kernel enforces alone: no reports, nothing stays behind"},
     {"status-fd", 0, "N", "write JSON lines to descriptor N: started, denied, exited"},
+    {"audit-fd", 0, "N", "write JSON lines to descriptor N: every call the supervisor decides"},
     {"json", 0, "", "report denials as JSON lines instead of text"},
 };
 

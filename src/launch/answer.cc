@@ -7,8 +7,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <memory>
+#include <string>
 #include <utility>
 
 #include "fmt/format.h"
@@ -22,6 +24,12 @@ constexpr std::uint16_t kMaxErrno = 4095;  // MAX_ERRNO, include/linux/err.h
 
 constexpr abi::Action Errno(int errno_value) {
   return {abi::ActionKind::kErrno, static_cast<std::uint16_t>(errno_value)};
+}
+
+using Clock = std::chrono::steady_clock;
+
+std::string ErrnoText(const abi::Call& call, int errno_value) {
+  return errno_value == 0 ? "done" : OutcomeText(call, Errno(errno_value));
 }
 
 class Answerer {
@@ -39,6 +47,9 @@ class Answerer {
   void Fail(std::string_view operation, int errno_value) const { fail_(operation, errno_value); }
 
  private:
+  void Refuse(const kernel::Notification& notification, Explanation& why, bool kills);
+  void Audit(const kernel::Notification& notification, const Decision& decision,
+             std::string outcome, std::chrono::nanoseconds latency);
   void Report(const kernel::Notification& notification, const Explanation& why);
   void Reply(const kernel::Notification& notification, int errno_value);
   void KillCaller(const kernel::Notification& notification);
@@ -52,15 +63,39 @@ class Answerer {
 
 void Answerer::Decide(const supervise::Turn& turn) {
   const kernel::Notification& notification = turn.notification;
-  Explanation why;
+  bool audits = supervision_.audit_fd >= 0;
+  auto begin = audits ? Clock::now() : Clock::time_point();
+  Answered answered;
   if (supervision_.answer) {
-    auto refused = supervision_.answer(turn);
-    if (!refused) return;
-    why = std::move(*refused);
+    answered = supervision_.answer(turn);
   } else {
-    why = supervision_.explain(notification.call);
+    answered.refused = supervision_.explain(notification.call);
+    if (audits) {
+      answered.decision = Decision{.action = abi::ToString(answered.refused->verdict),
+                                   .place = answered.refused->place,
+                                   .rule = answered.refused->rule};
+    }
   }
-  if (why.verdict.kind == abi::ActionKind::kKillProcess && supervision_.answer) {
+  bool is_killed = false;
+  if (answered.refused) {
+    Explanation& why = *answered.refused;
+    is_killed = why.verdict.kind == abi::ActionKind::kKillProcess && supervision_.answer;
+    Refuse(notification, why, is_killed);
+  }
+  if (!answered.decision) return;
+  // After the answer: the caller does not wait for the log.
+  auto latency = Clock::now() - begin;
+  Decision& decision = *answered.decision;
+  if (answered.refused) decision.errno_value = answered.refused->verdict.data;
+  Audit(notification, decision,
+        is_killed          ? "killed"
+        : decision.is_gone ? "gone"
+                           : ErrnoText(notification.call, decision.errno_value),
+        latency);
+}
+
+void Answerer::Refuse(const kernel::Notification& notification, Explanation& why, bool kills) {
+  if (kills) {
     Report(notification, why);
     KillCaller(notification);
     return Reply(notification, EPERM);  // it dies before it sees that
@@ -73,6 +108,15 @@ void Answerer::Decide(const supervise::Turn& turn) {
   why.verdict.data = std::min(why.verdict.data, kMaxErrno);
   Report(notification, why);
   Reply(notification, why.verdict.data);
+}
+
+void Answerer::Audit(const kernel::Notification& notification, const Decision& decision,
+                     std::string outcome, std::chrono::nanoseconds latency) {
+  reporter_.Decided({.notification = notification,
+                     .pid = IdentifyThread(notification.tid).pid,
+                     .decision = decision,
+                     .outcome = std::move(outcome),
+                     .latency = latency});
 }
 
 void Answerer::RefuseUndecided(const kernel::Notification& notification, Refusal why) {
@@ -92,6 +136,9 @@ void Answerer::RefuseUndecided(const kernel::Notification& notification, Refusal
   reporter_.Denied(notification.call, notification.tid, explanation, NoTarget(),
                    [] { return true; });
   Reply(notification, explanation.verdict.data);
+  if (supervision_.audit_fd < 0) return;
+  Decision none{.action = "none", .rule = explanation.rule};
+  Audit(notification, none, ErrnoText(notification.call, explanation.verdict.data), {});
 }
 
 void Answerer::Report(const kernel::Notification& notification, const Explanation& why) {

@@ -151,7 +151,9 @@ ChildFailure BecomeProgram(PreparedCommand& command, const std::function<void(in
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) {
     failure = {Step::kNoNewPrivileges, errno};
   } else {
-    if (command.status_fd >= 0) fcntl(command.status_fd, F_SETFD, FD_CLOEXEC);
+    for (int fd : command.own_fds) {
+      if (fd >= 0) fcntl(fd, F_SETFD, FD_CLOEXEC);
+    }
     failure.errno_value = TryCandidates(command);
   }
   // Still traced: ask to be let go, and wait until it is so.

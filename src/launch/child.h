@@ -2,6 +2,7 @@
 
 #include <sys/types.h>
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -36,7 +37,7 @@ struct PreparedCommand {
   std::vector<char*> argv;              // ends with nullptr
   std::vector<char*> shell_argv;  // "/bin/sh", slot for the path, argv[1]…: for scripts without #!
   char** environment = nullptr;
-  int status_fd = -1;
+  std::array<int, 2> own_fds{-1, -1};  // not for the program
 };
 
 // Looks argv[0] up as execvp(3) does. `argv` must outlive the result.

@@ -89,10 +89,12 @@ std::optional<LaunchFailure> CheckPlan(const LaunchPlan& plan) {
                      "the kernel takes 1 to 4096", "split the policy");
     }
   }
-  if (plan.supervision && plan.supervision->status_fd >= 0 &&
-      fcntl(plan.supervision->status_fd, F_GETFD) < 0) {
-    return Refusal(fmt::format("write to status descriptor {}", plan.supervision->status_fd), errno,
-                   {}, "open it in the shell: callgate run --status-fd 3 … 3>status.json");
+  if (!plan.supervision) return std::nullopt;
+  for (auto [name, fd] : {std::pair("status", plan.supervision->status_fd),
+                          std::pair("audit", plan.supervision->audit_fd)}) {
+    if (fd < 0 || fcntl(fd, F_GETFD) >= 0) continue;
+    return Refusal(fmt::format("write to {} descriptor {}", name, fd), errno, {},
+                   fmt::format("open it in the shell: callgate run --{0}-fd 3 … 3>{0}.json", name));
   }
   return std::nullopt;
 }
@@ -221,7 +223,10 @@ void RunSupervisor(const SupervisorContext& context, int socket) {
   prctl(PR_SET_NAME, "callgate");
   int status_fd = context.plan.supervision ? context.plan.supervision->status_fd : -1;
   int errors_fd = context.has_errors ? STDERR_FILENO : -1;
-  CloseAllBut({socket, errors_fd, status_fd});
+  int audit_fd = context.plan.supervision ? context.plan.supervision->audit_fd : -1;
+  // One descriptor may be told to take both; each is closed by its own Output.
+  if (audit_fd >= 0 && audit_fd == status_fd) audit_fd = dup(status_fd);
+  CloseAllBut({socket, errors_fd, status_fd, audit_fd});
   for (int fd = open("/dev/null", O_RDWR); fd >= 0 && fd < STDERR_FILENO;) {
     fd = open("/dev/null", O_RDWR);
     if (fd > STDERR_FILENO) close(fd);
@@ -245,7 +250,8 @@ void RunSupervisor(const SupervisorContext& context, int socket) {
   if (!seized) return;
   ReportFormat format =
       context.plan.supervision ? context.plan.supervision->format : ReportFormat::kText;
-  Reporter reporter(format, Output(base::UniqueFd(errors_fd)), Output(base::UniqueFd(status_fd)));
+  Reporter reporter(format, Output(base::UniqueFd(errors_fd)), Output(base::UniqueFd(status_fd)),
+                    Output(base::UniqueFd(audit_fd)));
   WatchSetup setup{.program = context.program, .socket = socket, .signals = signals.get()};
   Watch(context.kernel, context.plan, setup, reporter);
 }
@@ -265,7 +271,7 @@ std::expected<std::unique_ptr<Prepared>, LaunchFailure> Prepare(const LaunchPlan
   if (auto refusal = AddGuard(prepared->plan)) return std::unexpected(*refusal);
   prepared->command = PrepareCommand(prepared->plan.argv);
   if (plan.supervision) {
-    prepared->command.status_fd = plan.supervision->status_fd;
+    prepared->command.own_fds = {plan.supervision->status_fd, plan.supervision->audit_fd};
     // What initialises itself on first use does so here, where no other thread can be cut off in
     // the middle of it by the fork.
     Denial denial;

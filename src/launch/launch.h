@@ -7,6 +7,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "abi/action.h"
@@ -34,10 +35,27 @@ struct Explanation {
 // hold. It is called once before the fork, so that what it initialises on first use is there.
 using ExplainFunction = std::function<Explanation(const abi::Call&)>;
 
+// What was decided about a call, for the audit log.
+struct Decision {
+  bool has_looked = false;  // behind registers
+  // What was copied and looked at, as the policy names it.
+  std::vector<std::pair<std::string, std::string>> inputs = {};
+  std::string action = {};  // of the rule: "allow"
+  std::string place = {};   // of the rule: "app.cg:12"
+  std::string rule = {};
+  bool is_gone = false;  // the caller did not wait for it
+  int errno_value = 0;   // what the call returned; 0: it did not fail
+};
+
 // Answers a notified call in place of `explain`: decides it by more than registers, and performs it
-// if it is allowed. nullopt: it is answered. Else what to report and what
+// if it is allowed. `refused`: nullopt, it is answered. Else what to report and what
 // to do: an errno to give, or kill. Called in the supervisor, by several threads at once.
-using AnswerFunction = std::function<std::optional<Explanation>(const supervise::Turn&)>;
+// `decision` is there if the plan has an audit_fd.
+struct Answered {
+  std::optional<Explanation> refused;
+  std::optional<Decision> decision = {};
+};
+using AnswerFunction = std::function<Answered(const supervise::Turn&)>;
 
 // Judges what `pid`, which stands at its exec stop, has loaded; `former_tid` made the call.
 // nullopt: it may run. Else it is killed, and this reported.
@@ -60,6 +78,7 @@ struct Supervision {
   bool explain_deaths = false;
   ReportFormat format = ReportFormat::kText;
   int status_fd = -1;  // JSON lines: started, denied, exited; -1: none
+  int audit_fd = -1;   // JSON lines: every call that the supervisor decided, and counts; -1: none
 };
 
 struct LaunchPlan {

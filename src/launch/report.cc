@@ -56,8 +56,24 @@ std::string DenialText(const Denial& denial) {
   return text;
 }
 
-Reporter::Reporter(ReportFormat format, Output errors, Output status)
-    : format_(format), errors_(std::move(errors)), status_(std::move(status)) {}
+Reporter::Reporter(ReportFormat format, Output errors, Output status, Output audit)
+    : format_(format),
+      errors_(std::move(errors)),
+      status_(std::move(status)),
+      audit_(std::move(audit)) {}
+
+void Reporter::Decided(const AuditRecord& record) {
+  std::string json = AuditJson(record);
+  std::lock_guard lock(mutex_);
+  ++counts_[record.outcome];
+  audit_.Write(json);
+}
+
+void Reporter::Finished(int patience_ms) {
+  std::lock_guard lock(mutex_);
+  audit_.Write(AuditCountsJson(counts_));
+  audit_.Drain(patience_ms);
+}
 
 void Reporter::Started(pid_t pid, std::span<const std::string> argv) {
   std::lock_guard lock(mutex_);
@@ -148,13 +164,20 @@ void Reporter::Drain(int patience_ms) {
 Reporter::Unwritten Reporter::unwritten() const {
   std::lock_guard lock(mutex_);
   return {.errors = errors_.has_pending() ? errors_.fd() : -1,
-          .status = status_.has_pending() ? status_.fd() : -1};
+          .status = status_.has_pending() ? status_.fd() : -1,
+          .audit = audit_.has_pending() ? audit_.fd() : -1};
+}
+
+bool Reporter::HasUnwritten() const {
+  std::lock_guard lock(mutex_);
+  return errors_.has_pending() || status_.has_pending() || audit_.has_pending();
 }
 
 void Reporter::Push() {
   std::lock_guard lock(mutex_);
   errors_.Push();
   status_.Push();
+  audit_.Push();
 }
 
 }  // namespace callgate::launch

@@ -2,6 +2,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <mutex>
@@ -43,6 +44,19 @@ std::string StartedJson(pid_t pid, std::span<const std::string> argv);
 std::string ExitedJson(int status);
 std::string FailedJson(std::string_view message);
 
+// One call that the supervisor decided, as a line of the audit log.
+struct AuditRecord {
+  const kernel::Notification& notification;
+  pid_t pid = 0;
+  const Decision& decision;
+  std::string outcome;                 // "done", "EACCES", "killed", "gone"
+  std::chrono::nanoseconds latency{};  // from its arrival to its answer
+};
+std::string AuditJson(const AuditRecord& record);
+// How many decisions had which outcome.
+using AuditCounts = std::map<std::string, std::uint64_t>;
+std::string AuditCountsJson(const AuditCounts& counts);
+
 // Writes denials as they come and counts those that say the same again: the first is written at
 // once, the number of the others when the program ends. Bounded: a program that is refused ten
 // thousand different paths gives sixteen reports a rule and call, and a number.
@@ -50,7 +64,7 @@ std::string FailedJson(std::string_view message);
 // Several threads may report.
 class Reporter {
  public:
-  Reporter(ReportFormat format, Output errors, Output status);
+  Reporter(ReportFormat format, Output errors, Output status, Output audit = {});
 
   void Started(pid_t pid, std::span<const std::string> argv);
   // Looks at the calling thread through `view`; it must be held: waiting for its answer, or
@@ -59,11 +73,14 @@ class Reporter {
   void Denied(const abi::Call& call, pid_t tid, const Explanation& explanation,
               const TargetView& view, const std::function<bool()>& still_held);
   void Failed(const base::Error& error);
+  void Decided(const AuditRecord& record);
   // Writes and forgets the counts.
   void FlushCounts();
   // The last words, to readers that may be slow; whoever reads the program's standard error until
   // its end must not wait for what it left running.
   void Exited(int status, int patience_ms);
+  // The audit log's last line; the supervisor ends.
+  void Finished(int patience_ms);
   // Waits for readers of standard error.
   void Drain(int patience_ms);
 
@@ -71,9 +88,10 @@ class Reporter {
   struct Unwritten {
     int errors = -1;
     int status = -1;
+    int audit = -1;
   };
   Unwritten unwritten() const;
-  bool HasUnwritten() const { return unwritten().errors >= 0 || unwritten().status >= 0; }
+  bool HasUnwritten() const;
   void Push();
 
  private:
@@ -89,6 +107,8 @@ class Reporter {
   mutable std::mutex mutex_;  // what follows
   Output errors_;
   Output status_;
+  Output audit_;
+  AuditCounts counts_;
   std::map<std::string, Entry> entries_;           // by class, then key
   std::map<std::string, std::uint32_t> distinct_;  // reports written, by class
 };

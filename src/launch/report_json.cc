@@ -5,6 +5,7 @@
 
 #include <cstring>
 
+#include "abi/syscalls.h"
 #include "fmt/format.h"
 #include "launch/report.h"
 #include "nlohmann/json.hpp"
@@ -19,6 +20,42 @@ std::string Print(const Json& json) {
 }
 
 }  // namespace
+
+std::string AuditJson(const AuditRecord& record) {
+  const abi::Call& call = record.notification.call;
+  const Decision& decision = record.decision;
+  auto now = std::chrono::system_clock::now().time_since_epoch();
+  auto arch = abi::ArchOfCall(call.arch, call.nr);
+  const abi::Syscall* syscall = arch ? abi::FindSyscall(*arch, call.nr) : nullptr;
+  Json json{{"event", "decision"},
+            {"time_ms", std::chrono::duration_cast<std::chrono::milliseconds>(now).count()},
+            {"pid", record.pid},
+            {"tid", record.notification.tid},
+            {"syscall", syscall != nullptr ? std::string(syscall->name) : std::to_string(call.nr)},
+            {"nr", call.nr},
+            {"arch", fmt::format("{:#x}", call.arch)}};
+  for (std::uint64_t argument : call.args) json["args"].push_back(fmt::format("{:#x}", argument));
+  json["class"] = decision.has_looked ? "copied" : "registers";
+  json["inputs"] = Json::object();
+  for (const auto& [name, value] : decision.inputs) json["inputs"][name] = value;
+  json["place"] = decision.place;
+  json["rule"] = decision.rule;
+  json["action"] = decision.action;
+  json["outcome"] = record.outcome;
+  json["latency_ns"] = record.latency.count();
+  return Print(json);
+}
+
+std::string AuditCountsJson(const AuditCounts& counts) {
+  Json json{{"event", "counts"}, {"outcomes", Json::object()}};
+  std::uint64_t all = 0;
+  for (const auto& [outcome, count] : counts) {
+    json["outcomes"][outcome] = count;
+    all += count;
+  }
+  json["decisions"] = all;
+  return Print(json);
+}
 
 std::string DenialJson(const Denial& denial) {
   Json json{{"event", "denied"},

@@ -301,7 +301,7 @@ void Watcher::Run() {
   while (true) {
     HandleTracees();
     if (Finished()) return;
-    enum : std::uint8_t { kSignals, kListener, kSocket, kWake, kErrors, kStatus, kCount };
+    enum : std::uint8_t { kSignals, kListener, kSocket, kWake, kErrors, kStatus, kAudit, kCount };
     std::array<pollfd, kCount> polled{};
     for (pollfd& descriptor : polled) descriptor.fd = -1;  // ignored by poll
     polled[kSignals] = {.fd = setup_.signals, .events = POLLIN, .revents = 0};
@@ -312,6 +312,7 @@ void Watcher::Run() {
     Reporter::Unwritten unwritten = reporter_.unwritten();
     polled[kErrors] = {.fd = unwritten.errors, .events = POLLOUT, .revents = 0};
     polled[kStatus] = {.fd = unwritten.status, .events = POLLOUT, .revents = 0};
+    polled[kAudit] = {.fd = unwritten.audit, .events = POLLOUT, .revents = 0};
     auto ready = kernel_.Poll(polled, -1);
     if (!ready) return GiveUp("poll", ready.error());
 
@@ -320,7 +321,9 @@ void Watcher::Run() {
       while (read(setup_.signals, ignored.data(), ignored.size()) > 0) {
       }
     }
-    if ((polled[kErrors].revents | polled[kStatus].revents) != 0) reporter_.Push();
+    if ((polled[kErrors].revents | polled[kStatus].revents | polled[kAudit].revents) != 0) {
+      reporter_.Push();
+    }
     if (polled[kSocket].revents != 0) HandleSocket();
     if (polled[kWake].revents != 0) HandleWake();
     if (polled[kListener].revents != 0) HandleHangUp();
@@ -333,6 +336,7 @@ void Watcher::Finish() {
   // What the program left running has ended too, or is about to.
   reporter_.FlushCounts();
   reporter_.Drain(kLastWordsMs);
+  reporter_.Finished(kLastWordsMs);
   // A thread that hangs in a call of the program cannot be waited for; it ends with the process.
   if (!ended) _exit(0);
 }

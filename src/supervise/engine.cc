@@ -86,7 +86,8 @@ struct Engine::Impl {
   Outcome Answer(const Turn& turn, policy::PolicyAction action, std::string reason);
   Outcome Look(const Turn& turn, const DecideFunction& decide);
   Outcome Perform(const Turn& turn, CallState& call);
-  void Deliver(int listener, const kernel::Notification& notification, Reply reply);
+  // What the call returned: 0 or an errno.
+  int Deliver(int listener, const kernel::Notification& notification, Reply reply);
   // Of the supervisor. nullptr: cannot be read.
   const Identity* Own();
 
@@ -117,6 +118,8 @@ bool HasOwnPlaces() {
   thread_local const bool own = unshare(CLONE_FS) == 0;
   return own;
 }
+
+const Outcome kGoneCaller{.kind = Outcome::Kind::kGone};
 
 Outcome Refuse(int errno_value, std::string reason) {
   return {.kind = Outcome::Kind::kRefused, .errno_value = errno_value, .reason = std::move(reason)};
@@ -157,23 +160,24 @@ Outcome Engine::Impl::Answer(const Turn& turn, policy::PolicyAction action, std:
                 "safe");
 }
 
-void Engine::Impl::Deliver(int listener, const kernel::Notification& notification, Reply reply) {
+int Engine::Impl::Deliver(int listener, const kernel::Notification& notification, Reply reply) {
   // A failed reply owes nothing: the target is gone, or the call was answered.
   if (reply.errno_value != 0) {
     (void)kernel.ReplyErrno(listener, notification.id, reply.errno_value);
-    return;
+    return reply.errno_value;
   }
   if (!reply.descriptor.valid()) {
     (void)kernel.ReplyValue(listener, notification.id, reply.value);
-    return;
+    return 0;
   }
   auto given = kernel.ReplyDescriptor(listener, notification.id, reply.descriptor.get(),
                                       reply.descriptor_flags);
-  if (given || given.error() == ENOENT) return;
+  if (given || given.error() == ENOENT) return 0;
   // EMFILE and the like leave the call waiting. Some kernels report a signal here after the
   // descriptor was delivered: then this reply finds nobody, and that is right.
   int error = given.error() > kLastProgramErrno ? EINTR : given.error();
   (void)kernel.ReplyErrno(listener, notification.id, error);
+  return error;
 }
 
 Outcome Engine::Impl::Perform(const Turn& turn, CallState& call) {
@@ -203,8 +207,7 @@ Outcome Engine::Impl::Perform(const Turn& turn, CallState& call) {
     (void)kernel.SendSignal(call.identity.tgid, call.notification.tid, reply.signal);
   }
   if (reply.errno_value == EINTR) reply.errno_value = InterruptedErrno(call.notification.tid);
-  Deliver(turn.listener, call.notification, std::move(reply));
-  return {};
+  return {.errno_value = Deliver(turn.listener, call.notification, std::move(reply))};
 }
 
 Outcome Engine::Impl::Look(const Turn& turn, const DecideFunction& decide) {
@@ -222,7 +225,7 @@ Outcome Engine::Impl::Look(const Turn& turn, const DecideFunction& decide) {
   if (state.performer != nullptr) {
     auto identity = identities.Of(notification.tid);
     if (!identity) {
-      if (!kernel.IsPending(listener, notification.id)) return {};
+      if (!kernel.IsPending(listener, notification.id)) return kGoneCaller;
       return Refuse(EPERM, "the supervisor cannot read who the caller is");
     }
     state.identity = std::move(*identity);
@@ -269,7 +272,7 @@ Outcome Engine::Impl::Look(const Turn& turn, const DecideFunction& decide) {
     failed = state.inputs->error();
   }
   // All copies were made by a thread id: it named the caller only if the caller still waits.
-  if (!kernel.IsPending(listener, notification.id)) return {};
+  if (!kernel.IsPending(listener, notification.id)) return kGoneCaller;
   switch (failed) {
     case 0:
       break;
@@ -283,7 +286,7 @@ Outcome Engine::Impl::Look(const Turn& turn, const DecideFunction& decide) {
     default:
       // The call's own mistake, which the kernel would have answered the same way.
       (void)kernel.ReplyErrno(listener, notification.id, failed);
-      return {};
+      return {.errno_value = failed};
   }
   if (action.verb == policy::Verb::kErrno && state.performer != nullptr &&
       state.performer->IsAboutNothing(*state.inputs)) {
@@ -298,7 +301,7 @@ Outcome Engine::Impl::Look(const Turn& turn, const DecideFunction& decide) {
     }
     if (state.performer->NeedsStatus() && state.identity.umask == kUnreadUmask) {
       auto whole = ReadIdentity(notification.tid);
-      if (!kernel.IsPending(listener, notification.id)) return {};
+      if (!kernel.IsPending(listener, notification.id)) return kGoneCaller;
       if (!whole) return Refuse(EPERM, "the supervisor cannot read the caller's status");
       state.identity.umask = whole->umask;
       state.identity.tracer = whole->tracer;

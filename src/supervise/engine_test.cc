@@ -95,7 +95,7 @@ TEST(Engine, CallerThatIsGoneIsForgotten) {
   Put(kernel, 0x1000, "/dev/null");
   kernel.gone = {1};
   Outcome outcome = Handle(kernel, OpenAt(0x1000), LookThen(kAllow));
-  EXPECT_EQ(outcome.kind, Outcome::Kind::kAnswered);
+  EXPECT_EQ(outcome.kind, Outcome::Kind::kGone);
   EXPECT_TRUE(kernel.replies.empty());
   EXPECT_TRUE(NothingWasDone(kernel));
 }
