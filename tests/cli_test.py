@@ -183,10 +183,10 @@ CASES = [
              "  policy    no rule of a.cg can name it\n"),
     Case("log without a record", ["explain", "a.log"], 0, files={"a.log": "nothing here\n"},
          err="callgate explain: no record of a filter (type=1326) in what was read\n"),
-    Case("filter of a libseccomp as a policy", ["decompile", "a.hex"], 1,
+    Case("filter that kills for -1 as a policy", ["decompile", "a.hex"], 1,
          files={"a.hex": "20 0 0 4\n15 0 5 c000003e\n20 0 0 0\n35 3 0 40000000\n15 1 0 0\n6 0 0 50001\n6 0 0 7fff0000\n6 0 0 0\n"},
          out="# not equal for unnamed numbers of x86_64: the filter says kill_thread, this policy errno(EPERM), for instance "
-             "syscall_-2147483648(0x0, 0x0, 0x0, 0x0, 0x0, 0x0)\n"
+             "syscall_-1(0x0, 0x0, 0x0, 0x0, 0x0, 0x0)\n"
              "arch: x86_64\ndefault: errno(EPERM)\nunknown: errno(EPERM)\nbad_arch: kill_thread\nread\n"),
     Case("filter that no policy says", ["decompile", "-"], 2, stdin="20 0 0 0\n15 0 1 1\n6 0 0 0\n6 0 0 7fff0000\n",
          err="callgate decompile: <stdin>: cannot say this filter as a policy: it judges calls of any ABI by their numbers, and a policy "

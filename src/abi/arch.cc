@@ -157,9 +157,9 @@ std::span<const ArchId> CompatArches(ArchId native) {
 }
 
 std::optional<ArchId> ArchOfCall(std::uint32_t audit_arch, std::int32_t nr) {
-  // A negative number has bit 30 set too, but the kernel runs it as a native call that fails.
-  const bool is_x32 = audit_arch == ArchOf(ArchId::kX32).audit_arch && nr >= 0 &&
-                      (static_cast<std::uint32_t>(nr) & kX32Bit) != 0;
+  const auto number = static_cast<std::uint32_t>(nr);
+  const bool is_x32 = audit_arch == ArchOf(ArchId::kX32).audit_arch && kX32Bit <= number &&
+                      number <= kX32Last;
   if (is_x32) return ArchId::kX32;
   for (const Arch& arch : kArches) {
     if (arch.audit_arch == audit_arch) return arch.id;  // x86_64 stands before x32

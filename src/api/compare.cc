@@ -137,7 +137,7 @@ void Rows::AddRow(const analyse::Difference& difference, std::size_t arch_index,
 std::optional<std::uint32_t> Rows::UnnamedNumber(analyse::WordSets::Set numbers,
                                                  const abi::Arch& arch) const {
   // Where the number blocks of ABIs that share an AUDIT_ARCH begin (abi/arch.h).
-  for (const std::uint32_t block : {0U, abi::kX32Bit, 0x80000000U}) {
+  for (const std::uint32_t block : {0U, abi::kX32Bit, abi::kX32Last + 1}) {
     std::optional<std::uint32_t> number = product_.sets.Next(numbers, block);
     while (number &&
            abi::ArchOfCall(arch.audit_arch, static_cast<std::int32_t>(*number)) == arch.id) {

@@ -48,10 +48,14 @@ std::optional<Block> BlockOf(std::uint32_t audit_arch, std::uint32_t first) {
   block.used = static_cast<std::uint32_t>(table.back().nr);
   block.arch = *arch;
   if (audit_arch == abi::ArchOf(abi::ArchId::kX86_64).audit_arch) {
-    block.last = *arch == abi::ArchId::kX32 ? 0x7fffffff
-                 : first < abi::kX32Bit     ? abi::kX32Bit - 1
-                                            : UINT32_MAX;
-    block.first = *arch == abi::ArchId::kX32 ? abi::kX32Bit : first < abi::kX32Bit ? 0 : 0x80000000;
+    if (*arch == abi::ArchId::kX32) {
+      block.first = abi::kX32Bit;
+      block.last = abi::kX32Last;
+    } else if (first < abi::kX32Bit) {
+      block.last = abi::kX32Bit - 1;
+    } else {
+      block.first = abi::kX32Last + 1;
+    }
   }
   return block;
 }

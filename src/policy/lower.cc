@@ -13,9 +13,9 @@
 //
 // Numbers. A number that a rule names has that rule's body; one that only a table names, the
 // default, or the unknown action if the kernel got it after as_of; all others are unknown. That is
-// a step function of the number. x32 shares the architecture value of x86_64 and begins at 2^30;
-// negative numbers are x86_64's again (abi::ArchOfCall). Filters compare numbers unsigned, so -1,
-// which a tracer writes to skip a call, is the largest.
+// a step function of the number. x32 shares the architecture value of x86_64 and has the numbers
+// from 2^30 to -2 (abi::ArchOfCall). Filters compare numbers unsigned, so -1, which a tracer writes
+// to skip a call, is the largest.
 //
 // The architectures form a chain in the policy's order: the first is the native one and is met
 // first. Checked: equal to Judge on random policies (testing/random_policy_test.cc).
@@ -189,7 +189,7 @@ std::vector<NumberBlock> BlocksOf(abi::ArchId arch) {
   }
   return {{0, abi::ArchId::kX86_64},
           {abi::kX32Bit, abi::ArchId::kX32},
-          {0x80000000, abi::ArchId::kX86_64}};
+          {abi::kX32Last + 1, abi::ArchId::kX86_64}};
 }
 
 class Lowerer {

@@ -95,7 +95,8 @@ TEST(Lower, NumbersAtTheEdgesOfTheX32Range) {
       {0x40000000, "kill", "allow", "allow"},
       {0x40000001, "kill", "errno(EPERM)", "errno(EPERM)"},
       {0x7fffffff, "kill", "errno(ENOSYS)", "errno(ENOSYS)"},
-      {0x80000000, "errno(ENOSYS)", "errno(ENOSYS)", "kill"},
+      {0x80000000, "kill", "errno(ENOSYS)", "errno(ENOSYS)"},
+      {-2, "kill", "errno(ENOSYS)", "errno(ENOSYS)"},
       {-1, "errno(ENOSYS)", "errno(ENOSYS)", "kill"},
   };
   for (const auto& c : cases) {

@@ -144,7 +144,7 @@ class Resolver {
       return ReportNotSpokenFor(event, *wanted);
     }
     diagnostics_.Error(event.span, "no ABI of this policy has such numbers")
-        .notes.push_back({"x32 has those from 0x40000000 on, x86_64 all others", {}});
+        .notes.push_back({"x32 has those from 0x40000000 on, x86_64 those before", {}});
   }
 
   // A call without a name gets one that a message can show.
