@@ -158,8 +158,8 @@ std::span<const ArchId> CompatArches(ArchId native) {
 
 std::optional<ArchId> ArchOfCall(std::uint32_t audit_arch, std::int32_t nr) {
   const auto number = static_cast<std::uint32_t>(nr);
-  const bool is_x32 = audit_arch == ArchOf(ArchId::kX32).audit_arch && kX32Bit <= number &&
-                      number <= kX32Last;
+  const bool is_x32 =
+      audit_arch == ArchOf(ArchId::kX32).audit_arch && kX32Bit <= number && number <= kX32Last;
   if (is_x32) return ArchId::kX32;
   for (const Arch& arch : kArches) {
     if (arch.audit_arch == audit_arch) return arch.id;  // x86_64 stands before x32

@@ -76,8 +76,8 @@ std::span<const ArchId> CompatArches(ArchId native);
 std::optional<ArchId> ArchOfCall(std::uint32_t audit_arch, std::int32_t nr);
 
 inline constexpr std::uint32_t kX32Bit = 0x40000000;  // __X32_SYSCALL_BIT, asm/unistd.h
-// What x86_64 does not use is x32's, as libseccomp has it: the kernel runs no number beyond 2^31 as a
-// call of either. But -1 is what a tracer writes to have a call of any ABI skipped.
+// What x86_64 does not use is x32's, as libseccomp has it: the kernel runs no number beyond 2^31 as
+// a call of either. But -1 is what a tracer writes to have a call of any ABI skipped.
 inline constexpr std::uint32_t kX32Last = 0xfffffffe;
 
 }  // namespace callgate::abi
