@@ -2,9 +2,10 @@
 //
 // What a region of tests decides is a step function of the word, and the tree for it is built anew
 // by SearchTree. The number dispatch is one region per architecture, weighed by what the kernel
-// will not cache (weights.h), for size rather than speed on the ABIs that do not come first; but
-// "cmd == A || cmd == B || …", or two rules whose ranges touch, are regions just as well, so the
-// same pass shortens arguments. There all steps weigh alike.
+// will not cache (weights.h), for size rather than speed on the ABIs that do not come first and
+// where there are only a few steps; but "cmd == A || cmd == B || …", or two rules whose ranges
+// touch, are regions just as well, so the same pass shortens arguments. There all steps weigh
+// alike.
 //
 // A region that tests the architecture keeps the policy's own order, native first. Building regions
 // with a shared tail anew may copy it; where that makes the graph larger by more than a quarter (a
@@ -36,9 +37,9 @@ graph::Graph RebuildDispatch(const graph::Graph& graph, const CallWeights& weigh
         }
         const std::vector<std::uint64_t> step_weights = weights.Of(pool, steps, region.arch);
         const bool is_main = !region.arch || !main_arch || region.arch == main_arch;
-        return graph::SearchTree(
-            pool, region.word, UINT32_MAX, steps,
-            {step_weights, is_main ? kTestPriceOfNumbers : kTestPriceOfOtherAbis});
+        std::uint32_t price = is_main ? kTestPriceOfNumbers : kTestPriceOfOtherAbis;
+        if (steps.size() <= kFewSteps) price = kTestPriceOfFew;
+        return graph::SearchTree(pool, region.word, UINT32_MAX, steps, {step_weights, price});
       });
   const std::size_t before = graph::ReachableFrom(graph.pool, graph.root).size();
   const std::size_t after = graph::ReachableFrom(result.pool, result.root).size();

@@ -44,7 +44,7 @@ struct Block {
 
 std::vector<Block> BlocksOf(std::optional<std::uint32_t> arch) {
   if (!IsX86(arch)) return {{0, abi::kX32Bit - 1}};
-  return {{0, abi::kX32Bit - 1}, {abi::kX32Bit, 2 * abi::kX32Bit - 1}};
+  return {{0, abi::kX32Bit - 1}, {abi::kX32Bit, abi::kX32Last}};
 }
 
 // The steps from `first` to `last`, counted from there.
@@ -145,8 +145,8 @@ Steps UseRuns(Pool& pool, const Region& region, const Steps& steps, const Block&
     list.resize(run.size());
     list_weights.resize(run.size());
     list.front().first = 0;  // numbers before the run never come here
-    from->node = graph::SearchTree(pool, abi::kNrWord, kWithoutX32Bit, list,
-                                   {list_weights, kTestPriceOfNumbers});
+    const std::uint32_t price = list.size() <= kFewSteps ? kTestPriceOfFew : kTestPriceOfNumbers;
+    from->node = graph::SearchTree(pool, abi::kNrWord, kWithoutX32Bit, list, {list_weights, price});
     after.erase(std::next(from), to);
     TakeOut(before, run, kFirstMark + static_cast<NodeId>(i));
   }

@@ -42,7 +42,7 @@ namespace {
 using Price = std::uint64_t;
 
 constexpr std::size_t kMaxExact = 128;
-constexpr std::size_t kMaxChain = 8;
+constexpr std::size_t kMaxChain = 16;
 constexpr std::size_t kSlack = 1;
 constexpr Price kImpossible = std::numeric_limits<Price>::max();
 
