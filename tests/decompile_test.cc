@@ -70,10 +70,10 @@ TEST(Decompile, RefusesWhatNoPolicySays) {
 
 // libseccomp's filters for one ABI: numbers from 2^30 on are another ABI's, but -1 is not.
 TEST(Decompile, FilterOfLibseccompForOneAbi) {
-  const auto subject = Subject::FromBytes(
-      "a.hex",
-      "20 0 0 4\n15 0 6 c000003e\n20 0 0 0\n35 0 1 40000000\n15 0 3 ffffffff\n"
-      "15 1 0 0\n6 0 0 50001\n6 0 0 7fff0000\n6 0 0 0\n");
+  const auto subject =
+      Subject::FromBytes("a.hex",
+                         "20 0 0 4\n15 0 6 c000003e\n20 0 0 0\n35 0 1 40000000\n15 0 3 ffffffff\n"
+                         "15 1 0 0\n6 0 0 50001\n6 0 0 7fff0000\n6 0 0 0\n");
   ASSERT_TRUE(subject.has_value());
   const auto decompiled = Decompile(*subject);
   ASSERT_TRUE(decompiled.has_value()) << decompiled.error().message;

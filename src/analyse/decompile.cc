@@ -26,6 +26,8 @@
 #include "abi/syscalls.h"
 #include "analyse/compare.h"
 #include "analyse/condition.h"
+#include "analyse/diagram.h"
+#include "analyse/express.h"
 #include "graph/combine.h"
 #include "graph/reach.h"
 #include "graph/simplify.h"
@@ -38,6 +40,8 @@ using graph::NodeId;
 using graph::Pool;
 
 constexpr std::size_t kColumns = 100;
+constexpr std::size_t kReadable = 1000;
+constexpr std::uint64_t kMaxOperations = 1U << 20;  // some tens of milliseconds
 
 // What is decided where a word has this value.
 NodeId Specialise(Pool& pool, NodeId root, std::uint8_t word, std::uint32_t value) {
@@ -88,6 +92,8 @@ class Decompiler {
   ArchRules RulesOf(NodeId by_number, abi::ArchId arch);
   bool ReadArches(NodeId root, NodeId bad_arch);
   void ChooseDefault();
+  std::optional<std::string> Condition(NodeId body, std::uint32_t value,
+                                       const CallName& call) const;
   std::optional<std::string> BodyText(NodeId body, const CallName& call) const;
   base::Result<std::string> Write(NodeId bad_arch);
 
@@ -169,6 +175,23 @@ void Decompiler::ChooseDefault() {
   if (unknown != abi::kAllow.value() && most != counts.end()) default_ = most->first;
 }
 
+// As the graph asks it, which compiles to the same tests again. But some filters ask for "not 0" in
+// 64 tests of one bit each; what nobody would read is written as its function of bits says it.
+std::optional<std::string> Decompiler::Condition(NodeId body, std::uint32_t value,
+                                                 const CallName& call) const {
+  std::optional<std::string> text = ConditionText(pool_, body, value, call);
+  if (text && text->size() <= kReadable) return text;
+  Bdd bdd(kMaxOperations);
+  const Bdd::Ref function = WhereReturns(bdd, pool_, body, value);
+  if (bdd.Exhausted()) return text;
+  Pool pool;
+  const NodeId yes = pool.Leaf(1);
+  const NodeId root = Express(pool, bdd, function, yes, pool.Leaf(0));
+  std::optional<std::string> rewritten = ConditionText(pool, root, 1, call);
+  const bool is_better = rewritten && (!text || rewritten->size() < text->size());
+  return is_better ? rewritten : text;
+}
+
 // "" is "allowed always".
 std::optional<std::string> Decompiler::BodyText(NodeId body, const CallName& call) const {
   std::vector<std::uint32_t> values;
@@ -190,7 +213,7 @@ std::optional<std::string> Decompiler::BodyText(NodeId body, const CallName& cal
     const bool is_rest = !falls_back && value == values.back();
     std::string text = "else";
     if (!is_rest) {
-      auto condition = ConditionText(pool_, body, value, call);
+      auto condition = Condition(body, value, call);
       if (!condition) return std::nullopt;
       text = *std::move(condition);
     }

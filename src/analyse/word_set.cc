@@ -1,6 +1,7 @@
 #include "analyse/word_set.h"
 
 #include "analyse/bit_vector.h"
+#include "analyse/diagram.h"
 #include "base/check.h"
 
 namespace callgate::analyse {
@@ -18,27 +19,8 @@ std::size_t WordSets::Hash::operator()(const graph::Predicate& p) const {
   return (hash + static_cast<std::uint64_t>(p.op)) * 0xd6e8feb86659fd93;
 }
 
-// From the lowest bit up: what is built so far says how the bits below compare.
-WordSets::Set WordSets::SetOf(const graph::Predicate& p) {
-  const bool is_equality = p.op == graph::Op::kEqual;
-  std::uint32_t constant = p.constant;
-  if (p.op == graph::Op::kAnyBit) constant = 1;
-  if (p.op == graph::Op::kGreater) {
-    if (constant == UINT32_MAX) return kNone;
-    ++constant;
-  }
-  Set set = kAll;
-  for (int bit = 0; bit < 32; ++bit) {
-    const Bdd::Level level = LevelOfBit(kAnyWord, bit);
-    if (!BitOf(p.mask, bit)) {
-      if (BitOf(constant, bit)) set = kNone;  // the masked word's bit is 0: less, and not equal
-    } else if (BitOf(constant, bit)) {
-      set = bdd_.Make(level, kNone, set);
-    } else {
-      set = bdd_.Make(level, set, is_equality ? kNone : kAll);
-    }
-  }
-  return set;
+WordSets::Set WordSets::SetOf(const graph::Predicate& predicate) {
+  return WhereHolds(bdd_, predicate);
 }
 
 WordSets::Halves WordSets::Split(Set set, const graph::Predicate& predicate) {
