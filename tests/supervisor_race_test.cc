@@ -45,7 +45,8 @@ class Race : public testing::TestWithParam<Kind> {
   }
   ~Race() override { std::filesystem::remove_all(directory_); }
 
-  Reached Attack(const std::string& verdict, long attempts, const char* until) {
+  Reached Attack(const std::string& verdict, long attempts, const char* until,
+                 const std::string& other = {}) {
     std::string rules = fmt::format(
         "default: allow\n"
         "io_uring_setup, landlock_restrict_self: else -> errno(ENOSYS)\n"
@@ -54,13 +55,18 @@ class Race : public testing::TestWithParam<Kind> {
         "openat2: path == \"{0}/a/x\" && how.flags == O_RDONLY{1}; else -> errno(EACCES)\n"
         "fchmod: fd.path == \"{0}/a/x\"{1}; else -> errno(EACCES)\n",
         directory_, verdict);
-    return Run(kAttacker, attempts, until, rules);
+    return Run(kAttacker, attempts, until, rules, other);
   }
 
+  // `other`: rules of a layer above these; empty: none.
   Reached Run(const std::string& attacker, long attempts, const char* until,
-              const std::string& rules) {
+              const std::string& rules, const std::string& other = {}) {
     std::string policy = directory_ + "/policy.cg";
     std::ofstream(policy) << rules;
+    if (!other.empty()) {
+      std::ofstream(directory_ + "/other.cg") << other;
+      policy += " " + directory_ + "/other.cg";
+    }
     std::string command =
         fmt::format("{} run {} -- {} {} {} {} {} 2>{}/errors", kProgram, policy, attacker,
                     GetParam().name, attempts, until, directory_, directory_);
@@ -88,6 +94,13 @@ TEST_P(Race, NeverReachesWhatIsDenied) {
   EXPECT_EQ(reached.denied, 0);
   EXPECT_GT(reached.allowed, 0);
   EXPECT_GE(reached.allowed + reached.refused, attempts);
+}
+
+// A race that one layer takes is not taken for the other.
+TEST_P(Race, IsNotLostByALayerThatContinuesUnchecked) {
+  Reached reached = Attack("", Attempts() / 5, "all",
+                           "default: allow\nopenat, openat2, fchmod: else -> continue_unchecked\n");
+  EXPECT_EQ(reached.denied, 0);
 }
 
 TEST_P(Race, IsWonAgainstContinueUnchecked) {

@@ -87,9 +87,11 @@ LayerVerdict JudgeLayers(const std::vector<Policy>& layers, const abi::Call& cal
   for (const Policy& layer : layers) {
     policy::Verdict own = policy::Judge(layer.impl().typed, call, look);
     // As two lists of one rule, with the newer one first.
-    if (winner.layer == nullptr || !policy::LaterWins(own.action, winner.verdict.action)) {
+    bool looked = own.looked || winner.verdict.looked;
+    if (winner.layer == nullptr || !policy::LaterWins(own, winner.verdict)) {
       winner = {&layer.impl(), own};
     }
+    winner.verdict.looked = looked;
   }
   return winner;
 }

@@ -110,6 +110,30 @@ TEST(Judge, DecidesByWhatIsFound) {
   EXPECT_EQ(judge("/srv/no.txt").action, (PolicyAction{Verb::kErrno, 1}));
 }
 
+// A race that one author takes must not be taken for the other.
+TEST(Judge, ContinueUncheckedDoesNotUnguardAnotherRule) {
+  for (const char* text : {"openat: path == \"/a\"; else -> errno(EACCES)\n"
+                           "restrict openat: else -> continue_unchecked\n",
+                           "openat: else -> continue_unchecked\n"
+                           "restrict openat: path == \"/a\"; else -> errno(EACCES)\n",
+                           "openat: path == \"/a\"; else -> errno(EACCES)\n"
+                           "restrict openat: flags == 0\n"
+                           "restrict openat: else -> continue_unchecked\n"}) {
+    TypedPolicy policy = ReadForTest(text);
+    auto judge = [&](std::string path) {
+      return Judge(policy, OpenAt(0), [&](const DeepSubject&) -> DeepValue { return path; });
+    };
+    EXPECT_EQ(judge("/a").action.verb, Verb::kAllow) << text;
+    EXPECT_EQ(judge("/b").action, (PolicyAction{Verb::kErrno, 13})) << text;
+  }
+}
+
+TEST(Judge, ContinueUncheckedGoesOnWhereNobodyLooks) {
+  TypedPolicy policy =
+      ReadForTest("openat: flags == 0\nrestrict openat: else -> continue_unchecked\n");
+  EXPECT_EQ(Judge(policy, OpenAt(0)).action.verb, Verb::kContinueUnchecked);
+}
+
 TEST(Plan, TellsHowEachClauseIsKept) {
   TypedPolicy policy = ReadForTest(
       "openat: flags has O_CREAT -> errno(EROFS); path under \"/srv\"; else -> continue_unchecked\n"

@@ -157,9 +157,11 @@ Verdict Judge(const TypedPolicy& policy, const abi::Call& call, const LookFuncti
   std::optional<Verdict> strictest;
   for (const ClauseList& list : rule->lists) {
     Verdict verdict = JudgeList(policy, *rule, list, call, look);
-    if (!strictest || LaterWins(strictest->action, verdict.action)) {
-      strictest = verdict;
-    }
+    verdict.looked =
+        look && JudgeList(policy, *rule, list, call, nullptr).action.verb == Verb::kLook;
+    bool looked = verdict.looked || (strictest && strictest->looked);
+    if (!strictest || LaterWins(*strictest, verdict)) strictest = verdict;
+    strictest->looked = looked;
   }
   strictest->arch = arch;
   return *strictest;

@@ -39,6 +39,19 @@ bool LaterWins(PolicyAction earlier, PolicyAction later) {
   return KernelAction(later).Outranks(KernelAction(earlier));
 }
 
+bool LaterWins(const Verdict& earlier, const Verdict& later) {
+  auto performed = [](const Verdict& verdict) {
+    return verdict.action.verb == Verb::kAllow && verdict.looked;
+  };
+  auto unguarded = [](const Verdict& verdict) {
+    return verdict.action.verb == Verb::kContinueUnchecked ||
+           verdict.action.verb == Verb::kAsSupervisor;
+  };
+  if (performed(earlier) && unguarded(later)) return false;
+  if (performed(later) && unguarded(earlier)) return true;
+  return LaterWins(earlier.action, later.action);
+}
+
 std::string ToString(PolicyAction action, abi::ArchId arch) {
   switch (action.verb) {
     case Verb::kAllow:

@@ -158,7 +158,13 @@ struct Verdict {
   const Rule* rule = nullptr;       // kClause, kNoMatch
   const Clause* clause = nullptr;   // kClause
   base::Span span;                  // the clause, the rule, or the setting that decided
+  bool looked = false;              // registers alone did not decide
 };
+
+// Of the verdicts of two lists of a rule, or of two layers. A call that one allows after a look is
+// performed by what was looked at: `continue_unchecked` and `as_supervisor` of the other cannot
+// take that away.
+bool LaterWins(const Verdict& earlier, const Verdict& later);
 
 // What stands behind the registers of one call. Asked again about one subject it must say the same.
 using LookFunction = std::function<DeepValue(const DeepSubject&)>;
