@@ -6,6 +6,7 @@ prints and what is reported.
 usage: supervised_exec_test.py CALLGATE
 """
 
+import json
 import os
 import pathlib
 import shutil
@@ -32,7 +33,7 @@ def start(*argv, **more):
 
 
 class Starts(unittest.TestCase):
-    def run_program(self, rule, program, users=USERS, policy="default: allow\nexecve, execveat: {}; else -> errno(EACCES)\n"):
+    def run_program(self, rule, program, users=USERS, options=(), policy="default: allow\nexecve, execveat: {}; else -> errno(EACCES)\n"):
         """Yields (output, errors) for each user. DIR in texts is the directory, PYTHON the interpreter's own file."""
         for user in users:
             with self.subTest(user=user[:1] or "this"), tempfile.TemporaryDirectory() as folder:
@@ -46,7 +47,7 @@ class Starts(unittest.TestCase):
                 fill = lambda text: text.replace("DIR", str(at)).replace("PYTHON", os.path.realpath(PYTHON))
                 (at / "p.cg").write_text(fill(policy.format(rule)))
                 (at / "p.cg").chmod(0o644)
-                command = [*user, CALLGATE, "run", "p.cg", "--", PYTHON, "-I", "-c",
+                command = [*user, CALLGATE, "run", *options, "p.cg", "--", PYTHON, "-I", "-c",
                            PROLOGUE + textwrap.dedent(fill(program))]
                 done = subprocess.run(command, cwd=at, capture_output=True, text=True, timeout=60,
                                       env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"})
@@ -171,6 +172,14 @@ class Starts(unittest.TestCase):
                 libc.execveat(fd, b"", strings(b"x"), strings(), 0x1000)
             print(os.waitstatus_to_exitcode(os.wait()[1]))""", "0",
                     policy="default: allow\nexecve: else -> errno(EACCES)\nexecveat: {}\n")
+
+    def test_audit_log_has_both_decisions(self):
+        self.copy_mode = 0o111
+        for _, err in self.run_program('filename == "DIR/copy"', 'print(start("./copy"))', users=USERS[-1:],
+                                       options=["--audit-fd", "2"]):
+            lines = [json.loads(line) for line in err.splitlines() if line.startswith('{"')]
+            outcomes = [line["outcome"] for line in lines if line.get("syscall") == "execve"]
+            self.assertEqual(outcomes, ["done", "killed"])
 
     def test_user_namespace_of_its_own_is_refused(self):
         for out, err in self.run_program('filename in {"/usr/bin/unshare", "/usr/bin/true"}', """

@@ -142,42 +142,53 @@ std::string TextOf(const policy::DeepValue& value) {
   return "absent";
 }
 
+// What the policy was asked about one call, and what it said.
+struct Judgement {
+  LayerVerdict winner;
+  std::map<std::string, std::string> inputs = {};  // with `audits`
+  bool has_looked = false;
+};
+// The last answer stays in `judgement`, which must outlive the function.
+supervise::DecideFunction DecideBy(const std::vector<Policy>& layers, bool audits,
+                                   Judgement& judgement) {
+  return [&layers, audits, &judgement](const abi::Call& call, const policy::LookFunction& look) {
+    judgement.has_looked = judgement.has_looked || look;
+    policy::LookFunction recorded = look;
+    if (audits && look) {
+      recorded = [&](const policy::DeepSubject& subject) {
+        policy::DeepValue value = look(subject);
+        judgement.inputs[subject.name] = TextOf(value);
+        return value;
+      };
+    }
+    judgement.winner = JudgeLayers(layers, call, recorded);
+    return judgement.winner.verdict.action;
+  };
+}
+launch::Decision DecisionOf(const Judgement& judgement, const launch::Explanation& why) {
+  const policy::Verdict& verdict = judgement.winner.verdict;
+  return {.has_looked = judgement.has_looked,
+          .inputs = {judgement.inputs.begin(), judgement.inputs.end()},
+          .action = policy::ToString(verdict.action, verdict.arch.value_or(abi::NativeArch())),
+          .place = why.place,
+          .rule = why.rule};
+}
+
 // Decides and performs what registers do not decide.
 launch::AnswerFunction AnswerBy(const std::shared_ptr<supervise::Engine>& engine,
                                 const std::vector<Policy>& layers, bool audits) {
   return [engine, layers, audits](const supervise::Turn& turn) -> launch::Answered {
-    LayerVerdict winner;
-    std::map<std::string, std::string> inputs;
-    bool has_looked = false;
-    auto decide = [&](const abi::Call& call, const policy::LookFunction& look) {
-      has_looked = has_looked || look;
-      policy::LookFunction recorded = look;
-      if (audits && look) {
-        recorded = [&](const policy::DeepSubject& subject) {
-          policy::DeepValue value = look(subject);
-          inputs[subject.name] = TextOf(value);
-          return value;
-        };
-      }
-      winner = JudgeLayers(layers, call, recorded);
-      return winner.verdict.action;
-    };
+    Judgement judgement;
     using Kind = supervise::Outcome::Kind;
-    supervise::Outcome outcome = engine->Handle(turn, decide);
+    supervise::Outcome outcome = engine->Handle(turn, DecideBy(layers, audits, judgement));
     launch::Answered answered;
     launch::Explanation why;
     bool refused = outcome.kind == Kind::kRefused || outcome.kind == Kind::kKilled;
-    if (refused || audits) why = Explain(winner, turn.notification.call);
+    if (refused || audits) why = Explain(judgement.winner, turn.notification.call);
     if (audits) {
-      answered.decision = launch::Decision{
-          .has_looked = has_looked,
-          .inputs = {inputs.begin(), inputs.end()},
-          .action = policy::ToString(winner.verdict.action,
-                                     winner.verdict.arch.value_or(abi::NativeArch())),
-          .place = why.place,
-          .rule = why.rule,
-          .is_gone = outcome.kind == Kind::kGone,
-          .errno_value = outcome.errno_value};
+      answered.decision = DecisionOf(judgement, why);
+      answered.decision->is_gone = outcome.kind == Kind::kGone;
+      answered.decision->errno_value = outcome.errno_value;
     }
     if (!refused) return answered;
     why.verdict =
@@ -191,22 +202,22 @@ launch::AnswerFunction AnswerBy(const std::shared_ptr<supervise::Engine>& engine
 }
 
 launch::JudgeExecFunction JudgeExecBy(const std::shared_ptr<supervise::Engine>& engine,
-                                      const std::vector<Policy>& layers) {
-  return [engine, layers](pid_t pid, pid_t former_tid) -> std::optional<launch::RefusedExec> {
-    LayerVerdict winner;
-    auto decide = [&](const abi::Call& call, const policy::LookFunction& look) {
-      winner = JudgeLayers(layers, call, look);
-      return winner.verdict.action;
-    };
-    supervise::Outcome outcome = engine->HandleExec(pid, former_tid, decide);
-    if (outcome.kind != supervise::Outcome::Kind::kKilled) return std::nullopt;
-    launch::RefusedExec refused{.call = outcome.call, .why = {}};
-    if (winner.layer == nullptr) winner = JudgeLayers(layers, outcome.call, nullptr);
-    refused.why = Explain(winner, outcome.call);
-    refused.why.verdict = abi::kKillProcess;
-    refused.why.reason = std::move(outcome.reason);
-    return refused;
-  };
+                                      const std::vector<Policy>& layers, bool audits) {
+  return
+      [engine, layers, audits](pid_t pid, pid_t former_tid) -> std::optional<launch::RefusedExec> {
+        Judgement judgement;
+        supervise::Outcome outcome =
+            engine->HandleExec(pid, former_tid, DecideBy(layers, audits, judgement));
+        if (outcome.kind != supervise::Outcome::Kind::kKilled) return std::nullopt;
+        // What could not be looked at was not asked about.
+        LayerVerdict& winner = judgement.winner;
+        if (winner.layer == nullptr) winner = JudgeLayers(layers, outcome.call, nullptr);
+        launch::RefusedExec refused{.call = outcome.call, .why = Explain(winner, outcome.call)};
+        refused.why.verdict = abi::kKillProcess;
+        refused.why.reason = std::move(outcome.reason);
+        if (audits) refused.decision = DecisionOf(judgement, refused.why);
+        return refused;
+      };
 }
 
 // What performing needs of the kernel.
@@ -270,7 +281,8 @@ std::expected<launch::LaunchPlan, LaunchError> MakePlan(const LaunchOptions& opt
     auto engine =
         std::make_shared<supervise::Engine>(kernel::RealKernel(), FixedBy(options.layers));
     supervision.answer = AnswerBy(engine, options.layers, options.audit_fd >= 0);
-    if (judges_exec) supervision.judge_exec = JudgeExecBy(engine, options.layers);
+    if (judges_exec)
+      supervision.judge_exec = JudgeExecBy(engine, options.layers, options.audit_fd >= 0);
   }
   // Where Yama restricts tracing, memory can be read of traced processes only.
   supervision.explain_deaths = explain_deaths || supervised != nullptr;

@@ -62,6 +62,7 @@ using AnswerFunction = std::function<Answered(const supervise::Turn&)>;
 struct RefusedExec {
   abi::Call call;
   Explanation why;
+  std::optional<Decision> decision = {};  // as in Answered
 };
 using JudgeExecFunction = std::function<std::optional<RefusedExec>(pid_t pid, pid_t former_tid)>;
 

@@ -156,6 +156,11 @@ bool Watcher::HandleLaterExec(pid_t pid) {
   reporter_.Denied(refused->call, pid, refused->why, ProcTarget(kernel_, pid), [] { return true; });
   auto killed = kernel_.SendSignal(pid, pid, SIGKILL);
   if (!killed && killed.error() != ESRCH) GiveUp("kill a process", killed.error());
+  if (refused->decision) {
+    kernel::Notification call{.id = 0, .tid = pid, .call = refused->call};
+    reporter_.Decided(
+        {.notification = call, .pid = pid, .decision = *refused->decision, .outcome = "killed"});
+  }
   return false;
 }
 
