@@ -119,13 +119,22 @@ class RealKernelImpl final : public Kernel {
   }
   SysResult<int> ReplyDescriptor(int listener, std::uint64_t id, int fd,
                                  std::uint32_t new_fd_flags) override {
+    // Not SECCOMP_ADDFD_FLAG_SEND. It marks the call as answered before the target has taken the
+    // descriptor, and a signal in between (SIGSTOP, a freezer, a suspended machine) takes the
+    // descriptor back but not the mark: the call then returns 0, a descriptor that is another file.
     seccomp_notif_addfd add{.id = id,
-                            .flags = SECCOMP_ADDFD_FLAG_SEND,
+                            .flags = 0,
                             .srcfd = static_cast<std::uint32_t>(fd),
                             .newfd = 0,
                             .newfd_flags = new_fd_flags};
-    int result = ioctl(listener, SECCOMP_IOCTL_NOTIF_ADDFD, &add);
+    int result = -1;
+    do {
+      result = ioctl(listener, SECCOMP_IOCTL_NOTIF_ADDFD, &add);
+    } while (result < 0 && errno == EINTR);  // then it was not given
     if (result < 0) return std::unexpected(errno);
+    if (auto replied = ReplyValue(listener, id, result); !replied) {
+      return std::unexpected(replied.error());
+    }
     return result;
   }
 

@@ -7,7 +7,7 @@
 //   Decide: pure, on the copies
 //        │ allow
 //   Performer::Perform on what is pinned; if it may wait, others go on meanwhile
-//   answer; a descriptor is put into the target and answered in one step
+//   answer; a descriptor is put into the target before
 //
 // The kernel is never told to go on with a call that was looked into: it would read the memory
 // again. Two exceptions: `continue_unchecked`, which the policy's author wrote, and the exec, whose
@@ -51,7 +51,6 @@ namespace {
 // include/linux/errno.h: for the way out of a system call, never for a program. The kernel makes
 // EINTR of it or calls again, as the handler of the signal asks (SA_RESTART).
 constexpr int kRestartSystem = 512;  // ERESTARTSYS
-constexpr int kLastProgramErrno = 511;
 
 // A performed call that was interrupted for the caller's sake.
 int InterruptedErrno(pid_t tid) {
@@ -173,11 +172,9 @@ int Engine::Impl::Deliver(int listener, const kernel::Notification& notification
   auto given = kernel.ReplyDescriptor(listener, notification.id, reply.descriptor.get(),
                                       reply.descriptor_flags);
   if (given || given.error() == ENOENT) return 0;
-  // EMFILE and the like leave the call waiting. Some kernels report a signal here after the
-  // descriptor was delivered: then this reply finds nobody, and that is right.
-  int error = given.error() > kLastProgramErrno ? EINTR : given.error();
-  (void)kernel.ReplyErrno(listener, notification.id, error);
-  return error;
+  // EMFILE and the like leave the call waiting.
+  (void)kernel.ReplyErrno(listener, notification.id, given.error());
+  return given.error();
 }
 
 Outcome Engine::Impl::Perform(const Turn& turn, CallState& call) {

@@ -124,14 +124,6 @@ TEST(Engine, FullDescriptorTableBecomesTheCallsErrno) {
   EXPECT_EQ(kernel.replies, (std::vector<std::pair<std::uint64_t, int>>{{1, EMFILE}}));
 }
 
-TEST(Engine, SignalWhileHandingOverBecomesEintr) {
-  testing::FakeKernel kernel;
-  Put(kernel, 0x1000, "/dev/null");
-  kernel.add_descriptor_error = 512;  // ERESTARTSYS
-  Handle(kernel, OpenAt(0x1000), LookThen(kAllow));
-  EXPECT_EQ(kernel.replies, (std::vector<std::pair<std::uint64_t, int>>{{1, EINTR}}));
-}
-
 TEST(Engine, CallThatIsNotPerformedIsRefused) {
   testing::FakeKernel kernel;
   kernel::Notification notification = OpenAt(0x1000);

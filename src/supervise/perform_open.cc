@@ -5,8 +5,7 @@
 // made has its directory pinned, and is made there under the copied name, following no link: if
 // somebody puts a link under that name meanwhile the call fails with ELOOP.
 //
-// The descriptor is put into the caller's table by the kernel in one step with the answer, so there
-// is no moment at which the caller has one without the other.
+// The descriptor is put into the caller's table before the call returns, as open(2) does it.
 //
 // What differs from the kernel's own open, and why:
 //  - a terminal never becomes the caller's controlling terminal (it would become ours): O_NOCTTY;

@@ -1,0 +1,59 @@
+"""What the tests of supervised programs share: each runs a Python program in a fresh directory under `callgate run`."""
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+import unittest
+
+CALLGATE = os.path.abspath(sys.argv.pop(1))
+PYTHON = "/usr/bin/python3"
+SYSTEM = '"/usr", "/etc", "/lib", "/lib64", "/proc", "/dev", "/sys"'
+POLICY = """default: allow
+io_uring_setup, landlock_restrict_self: else -> errno(ENOSYS)
+openat: path under {%s} || path == "/" || path ~ "pipe:*" || path under "DIR/ok"; else -> errno(EACCES)
+""" % SYSTEM
+
+
+class Supervised(unittest.TestCase):
+    """self.at holds the folder `ok`, where the program runs and which it may read and write, and `no`, with a secret."""
+
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.at = pathlib.Path(self.folder.name)
+        (self.at / "ok").mkdir()
+        (self.at / "no").mkdir()
+        (self.at / "no" / "secret").write_text("secret\n")
+
+    def start(self, program, extra="", policy=POLICY, options=(), **more):
+        path = self.at / "p.cg"
+        path.write_text(policy.replace("DIR", str(self.at)) + extra.replace("DIR", str(self.at)))
+        command = [CALLGATE, "run", *options, str(path), "--", PYTHON, "-I", "-c", textwrap.dedent(program)]
+        return subprocess.Popen(command, cwd=self.at / "ok", stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                **more)
+
+    def finish(self, started, timeout=30):
+        try:
+            out, err = started.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            started.kill()
+            self.fail(f"hangs; printed {started.communicate()}")
+        return out, err
+
+    def run_program(self, program, **more):
+        started = self.start(program, **more)
+        out, err = self.finish(started)
+        return started.returncode, out, err
+
+    def supervisor_of(self, pid):
+        for _ in range(500):
+            found = re.search(r"TracerPid:\t(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text())
+            if int(found[1]) and (self.at / "ok" / "ready").exists():
+                return int(found[1])
+            time.sleep(0.01)
+        self.fail("nobody supervises")

@@ -1,0 +1,277 @@
+#!/usr/bin/env python3
+"""Whatever breaks, the program never gets what its policy denies, and nobody waits for ever.
+
+CALLGATE_SUPERVISOR_CALLS sets the number of calls in the tests that look for leaks.
+
+usage: supervisor_faults_test.py CALLGATE
+"""
+
+import ctypes
+import errno
+import os
+import pathlib
+import re
+import resource
+import signal
+import time
+import unittest
+
+from supervised import Supervised
+
+CALLS = int(os.environ.get("CALLGATE_SUPERVISOR_CALLS", "3000"))
+
+# Asks for the secret and for a file it may have, again and again, until it is told to end.
+ASKS = """
+    import os, sys
+    open("ready", "w").close()
+    while not os.access("end", os.F_OK):
+        for name in "../no/secret", "/etc/passwd":
+            try: print(len(os.read(os.open(name, os.O_RDONLY), 9)) and name)
+            except OSError as error: print(error.errno)
+"""
+OTHER_THREADS_ASK = """
+    import os, threading
+    def ask():
+        while True:
+            try:
+                fd = os.open("../no/secret", os.O_RDONLY)
+                os.write(1, b"secret"); os._exit(3)
+            except OSError: pass
+    for _ in range(4): threading.Thread(target=ask, daemon=True).start()
+    open("ready", "w").close()
+    import time; time.sleep(60)
+"""
+
+
+def threads_of(pid):
+    return [int(tid) for tid in os.listdir(f"/proc/{pid}/task")]
+
+
+def memory_of(pid):
+    return int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text())[1])
+
+
+class Faults(Supervised):
+    def assert_ends(self, pid):
+        for _ in range(500):
+            if not pathlib.Path(f"/proc/{pid}").exists():
+                return
+            time.sleep(0.01)
+        self.fail(f"process {pid} stays")
+
+    def test_supervisor_killed_at_any_moment_allows_nothing(self):
+        for delay in 0, 0.002, 0.01, 0.05:
+            started = self.start(OTHER_THREADS_ASK)
+            supervisor = self.supervisor_of(started.pid)
+            time.sleep(delay)
+            os.kill(supervisor, signal.SIGKILL)
+            out, _ = self.finish(started)
+            self.assertEqual((started.returncode, out), (-signal.SIGKILL, ""))
+            (self.at / "ok" / "ready").unlink()
+
+    def test_supervisor_stopped_at_any_moment_allows_nothing_and_goes_on(self):
+        started = self.start(ASKS)
+        supervisor = self.supervisor_of(started.pid)
+        for _ in range(20):
+            os.kill(supervisor, signal.SIGSTOP)
+            time.sleep(0.01)
+            os.kill(supervisor, signal.SIGCONT)
+            time.sleep(0.005)
+        (self.at / "ok" / "end").touch()
+        out, err = self.finish(started)
+        self.assertEqual(started.returncode, 0)
+        self.assertEqual(set(out.split()), {"13", "/etc/passwd"})
+        self.assertNotIn("ETIMEDOUT", err)
+
+    def test_any_thread_of_the_supervisor_killed_is_the_supervisor_killed(self):
+        started = self.start(OTHER_THREADS_ASK)
+        supervisor = self.supervisor_of(started.pid)
+        others = [tid for tid in threads_of(supervisor) if tid != supervisor]
+        self.assertGreaterEqual(len(others), 2)  # it decides, and it watches
+        os.kill(others[0], signal.SIGKILL)
+        out, _ = self.finish(started)
+        self.assertEqual((started.returncode, out), (-signal.SIGKILL, ""))
+
+    def test_programs_killed_in_every_state_leave_the_supervisor_whole(self):
+        """Trap 25: an effect is done and its caller is gone."""
+        started = self.start("""
+            import os, random, signal, time
+            random.seed(1)
+            for i in range(150):
+                child = os.fork()
+                if child == 0:
+                    for n in range(1000): os.close(os.open("f%d" % (n % 7), os.O_CREAT | os.O_RDWR))
+                    os._exit(0)
+                time.sleep(random.random() * 0.003)
+                os.kill(child, signal.SIGKILL); os.waitpid(child, 0)
+            try: os.open("../no/secret", os.O_RDONLY)
+            except OSError as error: print(error.errno)
+            open("ready", "w"); time.sleep(60)""")
+        supervisor = self.supervisor_of(started.pid)
+        self.assertLess(len(os.listdir(f"/proc/{supervisor}/fd")), 16)
+        started.kill()
+        out, _ = self.finish(started)
+        self.assertEqual(out, "")  # not flushed; it did not die of anything else
+        self.assert_ends(supervisor)
+
+    def test_program_stopped_while_it_waits_goes_on(self):
+        """Trap 10: SIGSTOP while the call waits for its answer."""
+        started = self.start("""
+            import os, threading
+            os.mkfifo("fifo"); open("ready", "w").close()
+            print(open("fifo").read())""")
+        self.supervisor_of(started.pid)
+        time.sleep(0.1)
+        os.kill(started.pid, signal.SIGSTOP)
+        time.sleep(0.1)
+        os.kill(started.pid, signal.SIGCONT)
+        time.sleep(0.1)
+        (self.at / "ok" / "fifo").write_text("through")
+        out, _ = self.finish(started)
+        self.assertEqual(out, "through\n")
+
+    def test_supervisor_without_descriptors_refuses(self):
+        """Trap 16: with a hard limit it cannot raise it has as few as the program."""
+        for limit in range(8, 24, 3):
+            _, out, _ = self.run_program("""
+                import os
+                for name in "../no/secret", "/etc/passwd", "../no/secret":
+                    try: print(len(os.read(os.open(name, os.O_RDONLY), 9)) and name)
+                    except OSError as error: print(error.errno)""",
+                preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit)))
+            self.assertNotIn("secret", out)
+
+    def test_supervisor_without_memory_allows_nothing(self):
+        """Trap 14: whatever fails for want of memory, the secret stays one."""
+        for megabytes in 24, 48, 96, 192, 400:
+            limit = megabytes << 20
+            _, out, _ = self.run_program("""
+                import os
+                for name in "../no/secret", "/etc/passwd", "../no/secret":
+                    try: print(len(os.read(os.open(name, os.O_RDONLY), 9)) and name)
+                    except OSError as error: print(error.errno)""",
+                preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)))
+            self.assertNotIn("secret", out)
+
+    def test_more_calls_than_may_wait_fail_and_others_go_on(self):
+        started = self.start("""
+            import collections, os, threading, time
+            os.mkfifo("fifo")
+            results = collections.Counter()
+            lock = threading.Lock()
+            def wait():
+                try: os.close(os.open("fifo", os.O_RDONLY)); result = "opened"
+                except OSError as error: result = error.errno
+                with lock: results[result] += 1
+            threads = [threading.Thread(target=wait) for _ in range(200)]
+            for t in threads: t.start()
+            while results[11] < 136: time.sleep(0.01)
+            os.close(os.open("/etc/passwd", os.O_RDONLY))
+            try: os.open("../no/secret", os.O_RDONLY)
+            except OSError as error: print(error.errno)
+            open("ready", "w").close()
+            for t in threads: t.join()
+            print(sorted(results.items(), key=str))""")
+        self.supervisor_of(started.pid)
+        writer = os.open(self.at / "ok" / "fifo", os.O_RDWR)
+        out, err = self.finish(started)
+        os.close(writer)
+        self.assertEqual(out, "13\n[('opened', 64), (11, 136)]\n")
+        self.assertIn("64 calls of the program are waiting already", err)
+
+    def test_calls_leave_neither_descriptors_nor_memory_behind(self):
+        started = self.start(f"""
+            import os, time
+            def calls(count):
+                for i in range(count):
+                    os.close(os.open("/etc/passwd", os.O_RDONLY))
+                    try: os.open("../no/secret", os.O_RDONLY)
+                    except OSError: pass
+            calls(500)
+            open("ready", "w"); os.mkfifo("fifo"); open("fifo").read()
+            calls({CALLS // 2})
+            open("again", "w"); time.sleep(60)""")
+        supervisor = self.supervisor_of(started.pid)
+        before = memory_of(supervisor)
+        (self.at / "ok" / "fifo").write_text("go")
+        while not (self.at / "ok" / "again").exists():
+            self.assertIsNone(started.poll())
+            time.sleep(0.01)
+        self.assertLess(len(os.listdir(f"/proc/{supervisor}/fd")), 16)
+        self.assertLess(memory_of(supervisor) - before, 1024)  # KiB
+        started.kill()
+        self.finish(started)
+
+    def test_program_has_no_listener(self):
+        """Trap 13: none is inherited, none can be had."""
+        _, out, _ = self.run_program("""
+            import ctypes, os
+            names = []
+            for fd in os.listdir("/proc/self/fd"):
+                try: names.append(os.readlink("/proc/self/fd/" + fd))
+                except OSError: pass  # the listing's own
+            print([name for name in names if "seccomp" in name], len(names) > 2)
+            libc = ctypes.CDLL(None, use_errno=True)
+            code = (ctypes.c_uint64 * 1)(0x7fff000000000006)
+            program = (ctypes.c_uint64 * 2)(1, ctypes.addressof(code))
+            print(libc.syscall(317, 1, 8, program), ctypes.get_errno())""")
+        self.assertEqual(out, "[] True\n-1 16\n")
+
+    def test_siblings_of_a_judged_call_are_not_let_through(self):
+        """Trap 21: where the default refuses, a call that does the same under another name is refused."""
+        _, out, _ = self.run_program("""
+            import ctypes, os
+            libc = ctypes.CDLL(None, use_errno=True)
+            open("f", "w").close()
+            os.chmod("f", 0o640)
+            for nr, args in ((452, (-100, b"f", 0o666, 0)), (463, (-100, b"f", 0, b"user.x", 0, 0))):
+                print(libc.syscall(nr, *args), ctypes.get_errno())
+            print(oct(os.stat("f").st_mode & 0o777))""",
+            extra='fchmodat, chmod: path under "DIR/ok"\nfchmodat2, setxattrat: else -> errno(EPERM)\n')
+        self.assertEqual(out, "-1 1\n-1 1\n0o640\n")
+
+    def test_threads_start_without_clone3(self):
+        """Trap 22: its flags are in memory, so it is refused with ENOSYS and libc takes clone."""
+        _, out, _ = self.run_program("""
+            import threading
+            t = threading.Thread(target=lambda: print("started")); t.start(); t.join()""",
+            extra="clone3: else -> errno(ENOSYS)\n")
+        self.assertEqual(out, "started\n")
+
+    def test_vfork_waits_for_its_child_alone(self):
+        """Trap 19: the parent is suspended while its child's calls are performed."""
+        _, out, _ = self.run_program("""
+            import subprocess
+            print(subprocess.run(["/bin/cat", "../no/secret", "/etc/hostname"], capture_output=True, text=True).stderr)
+            print(subprocess.run(["/bin/echo", "x"], capture_output=True, text=True).stdout)""")
+        self.assertEqual(out, "/bin/cat: ../no/secret: Permission denied\n\nx\n\n")
+
+    def test_program_that_hides_itself_gets_no_more(self):
+        """Trap 26: PR_SET_DUMPABLE 0, as the user who runs the test and as another."""
+        for become in "", "os.setgroups([]); os.setresgid(4711, 4711, 4711); os.setresuid(4712, 4712, 4712)":
+            if become and os.getuid() != 0:
+                continue
+            self.at.chmod(0o755)
+            _, out, _ = self.run_program(f"""
+                import ctypes, os
+                {become}
+                ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)
+                for name in "../no/secret", "/etc/passwd":
+                    try: print(len(os.read(os.open(name, os.O_RDONLY), 9)) and name)
+                    except OSError as error: print(error.errno)""")
+            self.assertIn(out, ("13\n/etc/passwd\n", "1\n1\n"))
+
+    def test_second_tracer_is_refused_and_changes_nothing(self):
+        """Trap 27: strace, or a debugger, at the same time."""
+        started = self.start(ASKS)
+        self.supervisor_of(started.pid)
+        libc = ctypes.CDLL(None, use_errno=True)
+        self.assertEqual(libc.ptrace(0x4206, started.pid, 0, 0), -1)  # PTRACE_SEIZE
+        self.assertEqual(ctypes.get_errno(), errno.EPERM)
+        (self.at / "ok" / "end").touch()
+        out, _ = self.finish(started)
+        self.assertEqual(set(out.split()), {"13", "/etc/passwd"})
+
+
+if __name__ == "__main__":
+    unittest.main()
