@@ -17,13 +17,16 @@
 // A call that an ABI only has through its multiplexer (i386: accept, send, recv, semop) is ruled by
 // the call that can do the same and more (accept4, sendto, recvfrom, semtimedop).
 //
-// A policy that names socketcall or ipc has said what it wants of it, and is taken at its word.
+// A policy that names socketcall or ipc has said what it wants of it, and is taken at its word. A
+// group that has it among many others has not: then clauses go in front of the group's for the
+// calls that are ruled more strictly than it.
 // Sources: net/socket.c (SYSCALL_DEFINE2(socketcall)), ipc/syscall.c (ksys_ipc), linux/net.h,
 // linux/ipc.h.
 
 #include "policy/multiplex.h"
 
 #include <algorithm>
+#include <iterator>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -86,13 +89,13 @@ constexpr Multiplexer kMultiplexers[] = {
     {"ipc", 0xffff, kIpcBranches},
 };
 
-const Rule* FindRule(const ArchPolicy& policy, std::int32_t nr) {
+Rule* FindRule(ArchPolicy& policy, std::int32_t nr) {
   const auto rule = std::ranges::find(policy.rules, nr, &Rule::nr);
   return rule == policy.rules.end() ? nullptr : &*rule;
 }
 
 // The rule of the first of the names that the ABI has; nullptr: no rule.
-const Rule* FindRule(const ArchPolicy& policy, const Branch& branch) {
+const Rule* FindRule(ArchPolicy& policy, const Branch& branch) {
   for (const std::string_view name : branch.names) {
     const abi::Syscall* syscall = name.empty() ? nullptr : abi::FindSyscall(policy.arch, name);
     if (syscall != nullptr) return FindRule(policy, syscall->nr);
@@ -135,14 +138,27 @@ Clause ClauseFor(const Multiplexer& multiplexer, const Branch& branch, const Rul
 
 void Cover(ArchPolicy& policy, const Multiplexer& multiplexer, const PolicyAction& default_action) {
   const abi::Syscall* syscall = abi::FindSyscall(policy.arch, multiplexer.name);
-  if (syscall == nullptr || FindRule(policy, syscall->nr) != nullptr) return;
+  if (syscall == nullptr) return;
+  Rule* by_group = FindRule(policy, syscall->nr);
+  if (by_group != nullptr && !by_group->by_group) return;
   ClauseList list;
   for (const Branch& branch : multiplexer.branches) {
-    if (const Rule* rule = FindRule(policy, branch)) {
-      list.clauses.push_back(ClauseFor(multiplexer, branch, *rule, default_action));
+    const Rule* rule = FindRule(policy, branch);
+    if (rule == nullptr) continue;
+    Clause clause = ClauseFor(multiplexer, branch, *rule, default_action);
+    if (by_group != nullptr) {
+      const PolicyAction groups = StrictestOf(by_group->lists.front(), default_action);
+      if (!KernelAction(clause.action).Outranks(KernelAction(groups))) continue;
     }
+    list.clauses.push_back(std::move(clause));
   }
   if (list.clauses.empty()) return;
+  if (by_group != nullptr) {
+    std::vector<Clause>& clauses = by_group->lists.front().clauses;
+    clauses.insert(clauses.begin(), std::make_move_iterator(list.clauses.begin()),
+                   std::make_move_iterator(list.clauses.end()));
+    return;
+  }
   list.span = list.clauses.front().span;
   Rule added{std::string(multiplexer.name), syscall->nr, {std::move(list)}};
   const auto place = std::ranges::lower_bound(policy.rules, added.nr, {}, &Rule::nr);

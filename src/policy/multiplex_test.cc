@@ -49,6 +49,14 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"default: deny\nsocket: domain == AF_UNIX\nsocketcall: 1", "i386.socketcall(1)",
              "allow"},
         Case{"default: deny\nsocket\nsocketcall: 0", "i386.socketcall(1)", "errno(EPERM)"},
+        // One that uses a group with it has not named it.
+        Case{"default: deny\n@system-service\noverride socket: domain == AF_UNIX",
+             "i386.socketcall(1)", "errno(EPERM)"},
+        Case{"default: deny\n@system-service\noverride socket: domain == AF_UNIX",
+             "i386.socketcall(2)", "allow"},
+        Case{"default: deny\n@system-service\nrestrict shmget: 0", "i386.ipc(23)", "errno(EPERM)"},
+        Case{"default: deny\n@system-service\noverride socket: 0\noverride @network-io: 1",
+             "i386.socketcall(1)", "allow"},
         // No rule for any call it stands for: the default, as for these calls themselves.
         Case{"default: deny\nread", "i386.socketcall(1)", "errno(EPERM)"}));
 

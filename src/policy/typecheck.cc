@@ -58,8 +58,15 @@ class Checker {
       TypeUse(use, *call.syscall, arch, list.clauses);
       rule.lists.push_back(std::move(list));
     }
+    rule.by_group =
+        std::ranges::all_of(call.base, IsByGroup) && std::ranges::all_of(call.restricts, IsByGroup);
     CheckPlan(typed_, arch, rule, report_);
     return rule;
+  }
+
+  // `override` is said on purpose, even of a group.
+  static bool IsByGroup(const RuleUse& use) {
+    return use.via_group && (use.rule == nullptr || use.rule->mode != ast::Rule::Mode::kOverride);
   }
 
   ClauseList BaseList(const CallRules& call, abi::ArchId arch) {

@@ -122,6 +122,7 @@ struct Rule {
   std::string syscall;
   std::int32_t nr = 0;  // as in seccomp_data.nr
   std::vector<ClauseList> lists;
+  bool by_group = false;  // groups and presets speak of the call, nothing names it
 };
 
 struct ArchPolicy {
