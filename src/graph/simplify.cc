@@ -67,13 +67,12 @@ Graph Simplify(const Graph& graph) {
       }
       return target;
     };
-    auto follow = [&](NodeId target, bool outcome) -> std::optional<NodeId> {
-      Domain domain = *known[id];
+    auto follow = [&](NodeId target, bool outcome, Domain domain) -> std::optional<NodeId> {
       if (!domain.Assume(node.predicate, outcome)) return std::nullopt;
       return arrive(PullPastDecided(pool, target, domain), std::move(domain));
     };
-    const std::optional<NodeId> yes = follow(node.yes, true);
-    const std::optional<NodeId> no = follow(node.no, false);
+    const std::optional<NodeId> yes = follow(node.yes, true, *known[id]);
+    const std::optional<NodeId> no = follow(node.no, false, std::move(*known[id]));
     // An outcome that cannot happen may lead anywhere. If neither can, no call comes here and the
     // facts were too weak to say so; any existing node will do.
     const NodeId fallback = yes ? *yes : no ? *no : arrive(node.yes, Domain{});
