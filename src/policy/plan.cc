@@ -11,6 +11,7 @@
 #include <iterator>
 #include <utility>
 
+#include "abi/syscalls.h"
 #include "fmt/format.h"
 #include "policy/evaluate.h"
 
@@ -318,16 +319,22 @@ void CheckBypasses(const TypedPolicy& policy, Report& report) {
              bypass.starts_programs == (rule.performance == Performance::kPinned);
     });
     if (performs == plan.end()) continue;
-    bool named = std::ranges::any_of(
-        plan, [&](const PlannedRule& rule) { return rule.rule->syscall == bypass.call; });
-    if (named) continue;
-    report.Error(
-        policy.default_span,
-        fmt::format("the default lets {} pass, a way round the supervisor that performs {}",
-                    bypass.call, performs->rule->syscall),
-        {{std::string(bypass.why), {}},
-         {fmt::format("refuse it: `{}: else -> errno(ENOSYS)`", bypass.call), {}},
-         {fmt::format("or say that it is meant: `{}`", bypass.call), {}}});
+    // On every ABI: a program of one can make calls of another.
+    for (const ArchPolicy& arch : policy.arches) {
+      bool named = std::ranges::any_of(plan, [&](const PlannedRule& rule) {
+        return rule.arch == arch.arch && rule.rule->syscall == bypass.call;
+      });
+      if (named || abi::FindSyscall(arch.arch, bypass.call) == nullptr) continue;
+      std::string call(bypass.call);
+      if (policy.arches.size() > 1) call = fmt::format("{}.{}", abi::ArchOf(arch.arch).name, call);
+      report.Error(
+          policy.default_span,
+          fmt::format("the default lets {} pass, a way round the supervisor that performs {}", call,
+                      performs->rule->syscall),
+          {{std::string(bypass.why), {}},
+           {fmt::format("refuse it: `{}: else -> errno(ENOSYS)`", call), {}},
+           {fmt::format("or say that it is meant: `{}`", call), {}}});
+    }
   }
 }
 
