@@ -130,6 +130,15 @@ TEST(Yaml, BombIsRefusedWhileItIsCopied) {
       << outcome.messages;
 }
 
+// yaml-cpp gives an endless row of empty documents for it.
+TEST(Yaml, CommaWhereADocumentBegins) {
+  EXPECT_EQ(Yaml(",\n").messages,
+            "t.yaml:1:1: error: no value begins like this\n"
+            "    ,\n"
+            "    ^\n");
+  EXPECT_FALSE(Yaml("a: 1\n---\n]\n").ok);
+}
+
 TEST(Yaml, WhatCannotBeReadIsAnErrorWithItsPlace) {
   Outcome open = Yaml("a: [1, 2\nb: 3\n");
   EXPECT_FALSE(open.ok);

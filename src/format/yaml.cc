@@ -1,7 +1,11 @@
 // YAML by yaml-cpp, brought into the form of JSON. yaml-cpp loads aliases as references, so a file
 // of ten lines can stand for 10^9 values: values are counted while they are copied, not while they
-// are loaded. Its own limit of depth (500) protects its recursion.
+// are loaded. Its own limit of depth (500) protects its recursion. Where a document begins with
+// what can begin none (",") version 0.7 finds an empty document there again and again, until memory
+// is full: so the documents are first walked through one by one, and each must begin behind the
+// last.
 
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
 #include <set>
@@ -12,6 +16,41 @@
 
 namespace callgate::format {
 namespace {
+
+// Sees where a document begins, and nothing else.
+class Beginning final : public YAML::EventHandler {
+ public:
+  void OnDocumentStart(const YAML::Mark& mark) override { mark_ = mark; }
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                       YAML::EmitterStyle::value) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                  YAML::EmitterStyle::value) override {}
+  void OnMapEnd() override {}
+
+  const YAML::Mark& mark() const { return mark_; }
+
+ private:
+  YAML::Mark mark_;
+};
+
+void CheckDocuments(const std::string& text) {
+  std::istringstream stream(text);
+  YAML::Parser parser(stream);
+  Beginning beginning;
+  int last = -1;
+  while (parser.HandleNextDocument(beginning)) {
+    if (beginning.mark().pos <= last) {
+      throw YAML::ParserException(beginning.mark(), "no value begins like this");
+    }
+    last = beginning.mark().pos;
+  }
+}
 
 class YamlReader {
  public:
@@ -104,7 +143,9 @@ std::optional<std::vector<Tree>> ReadYaml(const base::SourceMap& sources, base::
   std::vector<Tree> documents;
   // The library throws; nothing of it leaves this function.
   try {
-    for (const YAML::Node& node : YAML::LoadAll(std::string(sources.text(file)))) {
+    const std::string text(sources.text(file));
+    CheckDocuments(text);
+    for (const YAML::Node& node : YAML::LoadAll(text)) {
       Tree tree;
       if (!reader.Copy(node, tree, 0)) return std::nullopt;
       if (tree.kind != Tree::Kind::kNull) documents.push_back(std::move(tree));
