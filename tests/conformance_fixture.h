@@ -93,6 +93,10 @@ inline long ReadOut(const std::function<long(char*, std::size_t)>& call, std::si
 void ProbeTelling(const std::string& call);
 // conformance_objects.cc: calls on a descriptor's file, statfs, and truncate with a limit.
 void ProbeObjectCalls(const std::string& call);
+// conformance_sending.cc: the send family.
+void ProbeSending(const std::string& call);
+// conformance_accept.cc: accept, listen, shutdown.
+void ProbeAccepting(const std::string& call);
 // utime, utimes, futimesat.
 void ProbeOldTimes(const std::string& call);
 

@@ -415,6 +415,8 @@ void Probe(char** argv) {
     ProbeStarts(argv[2]);
     ProbeObjectCalls(argv[2]);
     ProbeOldTimes(argv[2]);
+    ProbeSending(argv[2]);
+    ProbeAccepting(argv[2]);
   };
   run();
   stride = std::max(1L, shapes / std::max(1L, std::atol(argv[3])));

@@ -10,8 +10,11 @@
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -192,6 +195,55 @@ Attack SwapObject() {
               }};
 }
 
+// Two sockets that a message can go to; the name in it is flipped, or the pointer to the name.
+Attack FlipAddress(bool by_pointer) {
+  static auto named = [](char which) {
+    sockaddr_un name{.sun_family = AF_UNIX, .sun_path = {}};
+    std::string text = directory + "/" + which;
+    std::memcpy(name.sun_path + 1, text.data(), text.size());
+    return name;
+  };
+  static auto size =
+      static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + directory.size() + 2);
+  static auto bound = [](char which) {
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    sockaddr_un name = named(which);
+    if (bind(fd, reinterpret_cast<sockaddr*>(&name), size) < 0) std::abort();
+    return fd;
+  };
+  static int good = bound('a'), bad = bound('b');
+  static int from = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  static sockaddr_un first = named('a'), second = named('b');
+  static iovec buffer{const_cast<char*>("x"), 1};
+  static msghdr message{};
+  message = {.msg_name = &first,
+             .msg_namelen = size,
+             .msg_iov = &buffer,
+             .msg_iovlen = 1,
+             .msg_control = nullptr,
+             .msg_controllen = 0,
+             .msg_flags = 0};
+  static char* letter = first.sun_path + 1 + directory.size() + 1;
+  Attack attack{.attempt =
+                    [] {
+                      long result = syscall(SYS_sendmsg, from, &message, 0);
+                      char byte = 0;
+                      bool reached_bad = recv(bad, &byte, 1, 0) == 1;
+                      bool reached_good = recv(good, &byte, 1, 0) == 1;
+                      if (reached_bad) return Got::kDenied;
+                      return result == 1 && reached_good ? Got::kAllowed : Got::kNothing;
+                    },
+                .interfere = [] { *letter ^= 'a' ^ 'b'; }};
+  if (by_pointer) {
+    attack.interfere = [] {
+      static volatile bool turn = false;
+      turn = !turn;
+      message.msg_name = turn ? &second : &first;
+    };
+  }
+  return attack;
+}
+
 Attack AttackNamed(const std::string& kind) {
   if (kind == "flip") return FlipIn(Buffer(MAP_PRIVATE | MAP_ANONYMOUS, -1));
   if (kind == "shared_page") {
@@ -207,6 +259,8 @@ Attack AttackNamed(const std::string& kind) {
   if (kind == "plant") return PlantLink();
   if (kind == "how") return FlipFlags();
   if (kind == "object") return SwapObject();
+  if (kind == "address") return FlipAddress(false);
+  if (kind == "address_pointer") return FlipAddress(true);
   std::fprintf(stderr, "unknown attack %s\n", kind.c_str());
   std::exit(2);
 }

@@ -47,6 +47,10 @@ std::string PolicyFor(std::string_view name) {
     test = "newname == \"/no such file\"";
   } else if (name == "bind" || name == "connect") {
     test = "addr.family == 4711";
+  } else if (name == "sendmsg") {
+    test = "msg.addr.family == 4711";
+  } else if (name == "sendmmsg") {
+    test = "mmsg.addr.family == 4711";
   } else if (policy::PerformanceOf(abi::ArchId::kX86_64, name) ==
              policy::Performance::kOnDuplicate) {
     test = "fd.path == \"/no such file\"";
@@ -126,6 +130,16 @@ class Conformance : public testing::TestWithParam<std::string> {
   void Compare(uid_t user, bool drops = false) {
     std::vector<std::string> native = Probe(false, user, drops);
     std::vector<std::string> supervised = Probe(true, user, drops);
+    // A supervisor without rights cannot say that a message is from another process than its own.
+    bool says_who = drops || user == 0;
+    for (auto* lines : {&native, &supervised}) {
+      for (std::string& line : *lines) {
+        if (says_who) break;
+        for (std::size_t at = 0; (at = line.find(" other", at)) != std::string::npos;) {
+          line.replace(at, 6, " us");
+        }
+      }
+    }
     EXPECT_GE(native.size(), 30U);
     ASSERT_EQ(native.size(), supervised.size());
     int shown = 0;

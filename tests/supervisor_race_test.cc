@@ -53,7 +53,8 @@ class Race : public testing::TestWithParam<Kind> {
         "openat: path in {{\"{0}/a/x\", \"{0}/a/new\"}}{1}; else -> "
         "errno(EACCES)\n"
         "openat2: path == \"{0}/a/x\" && how.flags == O_RDONLY{1}; else -> errno(EACCES)\n"
-        "fchmod: fd.path == \"{0}/a/x\"{1}; else -> errno(EACCES)\n",
+        "fchmod: fd.path == \"{0}/a/x\"{1}; else -> errno(EACCES)\n"
+        "sendmsg: msg.addr.abstract == \"{0}/a\"{1}; else -> errno(EACCES)\n",
         directory_, verdict);
     return Run(kAttacker, attempts, until, rules, other);
   }
@@ -111,7 +112,8 @@ TEST_P(Race, IsWonAgainstContinueUnchecked) {
 INSTANTIATE_TEST_SUITE_P(Attacks, Race,
                          testing::Values(Kind{"flip"}, Kind{"shared_page"}, Kind{"symlink"},
                                          Kind{"dup2"}, Kind{"chdir"}, Kind{"munmap"}, Kind{"memfd"},
-                                         Kind{"plant"}, Kind{"how"}, Kind{"object"}),
+                                         Kind{"plant"}, Kind{"how"}, Kind{"object"},
+                                         Kind{"address"}, Kind{"address_pointer"}),
                          [](const auto& test) { return test.param.name; });
 
 // The same for programs that are started.

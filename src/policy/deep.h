@@ -34,6 +34,10 @@ struct DeepSubject {
   std::int8_t size_slot = -1;  // the register with the pointee's size; -1: none
   std::uint32_t offset = 0;    // kField: bytes; kElement: index
   std::uint32_t size = 0;
+  std::uint32_t whole = 0;  // kField: size of the structure; 0: the caller says (size_slot)
+  // Of the messages that the register points to, one after the other: kField of its msghdr, or of
+  // the address in it. No such address: Absent.
+  bool in_message = false;
   std::string name = {};  // as a policy writes it: "how.resolve"
   std::string key = {};   // kVariable
 };

@@ -6,7 +6,9 @@
 namespace callgate::policy {
 namespace {
 
-constexpr std::array<PerformedCall, 61> kPerformed{{
+constexpr std::array<PerformedCall, 68> kPerformed{{
+    {"accept", Performance::kOnDuplicate},
+    {"accept4", Performance::kOnDuplicate},
     {"access", Performance::kOnFile},
     {"bind", Performance::kOnDuplicate},
     {"chmod", Performance::kOnFile},
@@ -36,6 +38,7 @@ constexpr std::array<PerformedCall, 61> kPerformed{{
     {"lgetxattr", Performance::kOnFile},
     {"link", Performance::kAtParent},
     {"linkat", Performance::kAtParent},
+    {"listen", Performance::kOnDuplicate},
     {"listxattr", Performance::kOnFile},
     {"llistxattr", Performance::kOnFile},
     {"lremovexattr", Performance::kOnFile},
@@ -56,7 +59,11 @@ constexpr std::array<PerformedCall, 61> kPerformed{{
     {"renameat", Performance::kAtParent},
     {"renameat2", Performance::kAtParent},
     {"rmdir", Performance::kAtParent},
+    {"sendmmsg", Performance::kOnDuplicate},
+    {"sendmsg", Performance::kOnDuplicate},
+    {"sendto", Performance::kOnDuplicate},
     {"setxattr", Performance::kOnFile},
+    {"shutdown", Performance::kOnDuplicate},
     {"stat", Performance::kOnFile},
     {"statfs", Performance::kOnFile},
     {"statx", Performance::kOnFile},

@@ -23,6 +23,9 @@ struct DeepField {
   std::uint32_t offset = 0;   // kField, kElement
   std::uint32_t size = 0;
   std::string_view key = {};  // kVariable
+  std::uint32_t whole = 0;
+  bool is_signed = false;
+  bool in_message = false;
 };
 
 struct PseudoField {
@@ -54,7 +57,8 @@ std::string FieldText(const ast::Test& test) { return PrintField(test.field); }
 template <typename Table>
 std::optional<DeepField> FindPseudo(const TypeContext& context, const ast::Test& test,
                                     const Table& table, std::string_view what) {
-  std::string field = fmt::format("{}", fmt::join(test.field.begin() + 1, test.field.end(), "."));
+  // The last component is the field; what stands before it names the thing.
+  const std::string& field = test.field.back();
   base::NearestName nearest(field);
   std::string names;
   for (const PseudoField& known : table) {
@@ -72,9 +76,9 @@ std::optional<DeepField> FindPseudo(const TypeContext& context, const ast::Test&
 }
 
 std::optional<DeepField> FindStructField(const TypeContext& context, const ast::Test& test,
-                                         const abi::Argument& argument) {
+                                         std::string_view struct_name) {
   std::string wanted = fmt::format("{}", fmt::join(test.field.begin() + 1, test.field.end(), "."));
-  std::vector<abi::StructField> fields = abi::FieldsOf(context.arch, argument.struct_name);
+  std::vector<abi::StructField> fields = abi::FieldsOf(context.arch, struct_name);
   base::NearestName nearest(wanted);
   for (const abi::StructField& field : fields) {
     if (field.name == wanted) {
@@ -82,7 +86,9 @@ std::optional<DeepField> FindStructField(const TypeContext& context, const ast::
           .kind = DeepSubject::Kind::kField,
           .bits = static_cast<std::uint8_t>(std::min<std::uint32_t>(field.size * 8, 64)),
           .offset = field.offset,
-          .size = field.size};
+          .size = field.size,
+          .whole = abi::SizeOfStruct(context.arch, struct_name).value_or(0),
+          .is_signed = field.kind.starts_with("int") || field.kind == "pid" || field.kind == "fd"};
       for (std::string_view prefix : {"flags:", "enum:"}) {
         if (field.kind.starts_with(prefix)) found.set = field.kind.substr(prefix.size());
       }
@@ -92,12 +98,12 @@ std::optional<DeepField> FindStructField(const TypeContext& context, const ast::
   }
   std::vector<base::Note> notes;
   if (auto best = nearest.Best()) notes.push_back({fmt::format("did you mean '{}'?", *best), {}});
-  context.report.Error(
-      test.field_span,
-      fields.empty() ? fmt::format("the tables do not know the layout of struct {} on {}",
-                                   argument.struct_name, abi::ArchOf(context.arch).name)
-                     : fmt::format("struct {} has no field '{}'", argument.struct_name, wanted),
-      std::move(notes));
+  context.report.Error(test.field_span,
+                       fields.empty()
+                           ? fmt::format("the tables do not know the layout of struct {} on {}",
+                                         struct_name, abi::ArchOf(context.arch).name)
+                           : fmt::format("struct {} has no field '{}'", struct_name, wanted),
+                       std::move(notes));
   return std::nullopt;
 }
 
@@ -130,12 +136,30 @@ std::optional<DeepField> FindString(const TypeContext& context, const ast::Test&
   return std::nullopt;
 }
 
+// What sendmsg and sendmmsg send: `msg.addr.port` is of the address in each message, `msg.msg_name`
+// of its header.
+std::optional<DeepField> FindMessageField(const TypeContext& context, const ast::Test& test) {
+  bool of_address = test.field.size() == 3 && test.field[1] == "addr";
+  std::optional<DeepField> field =
+      of_address ? FindPseudo(context, test, kSockaddrFields, "a socket address")
+                 : FindStructField(context, test, "msghdr");
+  if (field) field->in_message = true;
+  return field;
+}
+
 std::optional<DeepField> FindField(const TypeContext& context, const ast::Test& test,
                                    const Subject& subject) {
   const abi::Argument* argument = subject.argument;
   abi::ArgKind kind = argument == nullptr ? abi::ArgKind::kInteger : argument->kind;
   bool has_field = test.field.size() > 1;
-  if (kind == abi::ArgKind::kSockaddr && has_field) {
+  if (has_field && argument != nullptr && argument->direction == abi::Direction::kOut) {
+    context.report.Error(test.field_span, fmt::format("{} is written by the kernel", subject.shown),
+                         {{"before the call there is nothing to look at", {}}});
+    return std::nullopt;
+  }
+  bool sends = context.call == "sendmsg" || context.call == "sendmmsg";
+  if (sends && subject.operand.slot == 1 && has_field) return FindMessageField(context, test);
+  if (kind == abi::ArgKind::kSockaddr && test.field.size() == 2) {
     return FindPseudo(context, test, kSockaddrFields, "a socket address");
   }
   if (kind == abi::ArgKind::kDirFd && has_field) {
@@ -144,10 +168,12 @@ std::optional<DeepField> FindField(const TypeContext& context, const ast::Test& 
                          {{"test the path: it is resolved from there", {}}});
     return std::nullopt;
   }
-  if (kind == abi::ArgKind::kFd && has_field) {
+  if (kind == abi::ArgKind::kFd && test.field.size() == 2) {
     return FindPseudo(context, test, kFdFields, "a descriptor");
   }
-  if (kind == abi::ArgKind::kStruct && has_field) return FindStructField(context, test, *argument);
+  if (kind == abi::ArgKind::kStruct && has_field) {
+    return FindStructField(context, test, argument->struct_name);
+  }
   if (kind == abi::ArgKind::kStringVector && has_field) return FindString(context, test, *argument);
   // The text of a link that is made leads nowhere yet.
   bool is_link_text = context.call.starts_with("symlink") && subject.operand.slot == 0;
@@ -342,12 +368,15 @@ std::unique_ptr<DeepOperand> TypeDeepOperand(const TypeContext& context, const a
                       .size_slot = subject->argument->length_arg,
                       .offset = field->offset,
                       .size = field->size,
+                      .whole = field->whole,
+                      .in_message = field->in_message,
                       .name = FieldText(test),
                       .key = std::string(field->key)};
   operand->is_number = field->bits != 0;
   operand->described.set = field->set;
   operand->described.bits = field->bits;
   operand->number.operand.bits = field->bits;
+  operand->number.operand.is_signed = field->is_signed;
   operand->number.operand.name = operand->subject.name;
   operand->number.argument = &operand->described;
   operand->number.shown = fmt::format("field '{}'", operand->subject.name);

@@ -150,7 +150,34 @@ class ExprTyper {
       if (!typed) return std::nullopt;
       expr.deep = std::make_shared<DeepTest>(std::move(*typed));
     }
-    return expr;
+    return IsOfAddress(operand->subject) ? UnlessNull(std::move(expr)) : expr;
+  }
+
+  // Of an address that a register points to.
+  static bool IsOfAddress(const DeepSubject& subject) {
+    using Kind = DeepSubject::Kind;
+    bool is_address = subject.kind == Kind::kFamily || subject.kind == Kind::kPort ||
+                      subject.kind == Kind::kIp || subject.kind == Kind::kUnixPath ||
+                      subject.kind == Kind::kAbstract;
+    return is_address && !subject.in_message;
+  }
+
+  // No address (send on a connected socket) has no fields; the register tells, so the filter need
+  // not ask.
+  static Expr UnlessNull(Expr test) {
+    Expr present;
+    present.kind = Expr::Kind::kCompare;
+    present.op = Compare::kNotEqual;
+    const DeepSubject& subject = test.deep->subject;
+    present.operand.slot = subject.slot;
+    present.operand.name = subject.name.substr(0, subject.name.find('.'));
+    present.span = test.span;
+    Expr both;
+    both.kind = Expr::Kind::kAnd;
+    both.span = test.span;
+    both.children.push_back(std::move(present));
+    both.children.push_back(std::move(test));
+    return both;
   }
 
   std::optional<Expr> TypeNumber(const ast::Test& test, Subject subject, base::Span span) {

@@ -18,13 +18,30 @@ namespace {
 
 constexpr auto kKeep = static_cast<uid_t>(-1);
 
-bool SetEffectiveCapabilities(std::uint64_t effective) {
-  __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+// Of the calling thread.
+struct Capabilities {
   std::array<__user_cap_data_struct, 2> data{};
-  if (syscall(SYS_capget, &header, data.data()) < 0) return false;
-  data[0].effective = static_cast<std::uint32_t>(effective);
-  data[1].effective = static_cast<std::uint32_t>(effective >> 32U);
-  return syscall(SYS_capset, &header, data.data()) == 0;
+
+  bool Read() {
+    __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+    return syscall(SYS_capget, &header, data.data()) == 0;
+  }
+  bool Set(std::uint64_t effective) {
+    __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+    data[0].effective = static_cast<std::uint32_t>(effective);
+    data[1].effective = static_cast<std::uint32_t>(effective >> 32U);
+    return syscall(SYS_capset, &header, data.data()) == 0;
+  }
+  std::uint64_t effective() const { return Joined(data[0].effective, data[1].effective); }
+  std::uint64_t permitted() const { return Joined(data[0].permitted, data[1].permitted); }
+  static std::uint64_t Joined(std::uint32_t low, std::uint32_t high) {
+    return low | std::uint64_t{high} << 32U;
+  }
+};
+
+bool SetEffectiveCapabilities(std::uint64_t effective) {
+  Capabilities own;
+  return own.Read() && own.Set(effective);
 }
 
 bool SetIds(uid_t euid, gid_t egid, const std::vector<gid_t>& groups) {
@@ -49,6 +66,21 @@ int BorrowedIdentity::Borrow(const Credentials& target) {
   if (!SetFileIds(target.uids[3], target.gids[3])) return EPERM;
   if (!SetEffectiveCapabilities(target.effective_capabilities)) return EPERM;
   return 0;
+}
+
+AddedCapabilities::AddedCapabilities(std::uint64_t added) {
+  Capabilities own;
+  if (!own.Read()) return;
+  before_ = own.effective();
+  std::uint64_t wanted = before_ | (added & own.permitted());
+  has_all_ = (wanted & added) == added;
+  if (wanted == before_) return;
+  changed_ = true;
+  has_all_ = own.Set(wanted) && has_all_;
+}
+
+AddedCapabilities::~AddedCapabilities() {
+  if (changed_) CG_CHECK(SetEffectiveCapabilities(before_));
 }
 
 bool ActByRealIds(const Credentials& target) {

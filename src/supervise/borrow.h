@@ -28,6 +28,23 @@ class BorrowedIdentity {
   int error_ = 0;
 };
 
+// While it lives, the calling thread has these capabilities besides its own, as far as its user may
+// have them. For what the supervisor has checked in place of the kernel.
+class AddedCapabilities {
+ public:
+  explicit AddedCapabilities(std::uint64_t added);
+  ~AddedCapabilities();
+  AddedCapabilities(const AddedCapabilities&) = delete;
+  AddedCapabilities& operator=(const AddedCapabilities&) = delete;
+
+  bool has_all() const { return has_all_; }
+
+ private:
+  std::uint64_t before_ = 0;
+  bool changed_ = false;
+  bool has_all_ = false;
+};
+
 // For access(2), which asks as the real user: within a BorrowedIdentity, from then on files are
 // looked at with the target's real ids. False: EPERM.
 bool ActByRealIds(const Credentials& target);

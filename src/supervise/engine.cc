@@ -24,12 +24,13 @@
 
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
-#include <csignal>
 #include <mutex>
 #include <optional>
 #include <utility>
@@ -106,6 +107,12 @@ const Identity* Engine::Impl::Own() {
       limit.rlim_cur = limit.rlim_max;
       (void)setrlimit(RLIMIT_NOFILE, &limit);
     }
+    // So is the size of files: the caller's limit is kept by who performs (perform_file.cc).
+    if (getrlimit(RLIMIT_FSIZE, &limit) == 0) {
+      limit.rlim_cur = limit.rlim_max;
+      (void)setrlimit(RLIMIT_FSIZE, &limit);
+    }
+    (void)signal(SIGXFSZ, SIG_IGN);
   });
   return own;
 }
@@ -190,15 +197,19 @@ Outcome Engine::Impl::Perform(const Turn& turn, CallState& call) {
                       *call.inputs,
                       {.identity = call.identity,
                        .same_pid_namespace = call.identity.pid_namespace == own->pid_namespace,
-                       .is_borrowed = call.acting != own->credentials});
+                       .is_borrowed = call.acting != own->credentials,
+                       .may_wait = turn.step_aside});
   }
   if (reply.goes_on) {
     starts.GoOn(kernel, turn, Starts::Then::kJudge);
     return {};
   }
-  if (!reply.output.empty() && !call.inputs->Write(reply.output_slot, reply.output)) {
-    reply = Reply::Error(EFAULT);
-  }
+  // A call can have waited for long: the thread id may be another's by now.
+  if (!reply.outputs.empty() && !kernel.IsPending(turn.listener, call.notification.id)) return {};
+  bool told = std::ranges::all_of(reply.outputs, [&](const Reply::Output& output) {
+    return call.inputs->Write(output.address, output.bytes).has_value();
+  });
+  if (!told) reply = Reply::Error(EFAULT);
   // A caller that lives waits for the answer before it attends to the signal.
   if (reply.signal != 0 && kernel.IsPending(turn.listener, call.notification.id)) {
     (void)kernel.SendSignal(call.identity.tgid, call.notification.tid, reply.signal);
@@ -248,13 +259,11 @@ Outcome Engine::Impl::Look(const Turn& turn, const DecideFunction& decide) {
   policy::PolicyAction action;
   std::string reason;
   if (failed == 0) {
-    action = decide(notification.call, [&](const policy::DeepSubject& subject) {
-      return state.inputs->Look(subject);
-    });
+    auto look = [&](const policy::DeepSubject& subject) { return state.inputs->Look(subject); };
+    action = decide(notification.call, look);
     auto more = state.performer != nullptr ? state.performer->GivesAsMuchAs(notification.call)
                                            : std::nullopt;
     if (more && action.verb == policy::Verb::kAllow) {
-      auto look = [&](const policy::DeepSubject& subject) { return state.inputs->Look(subject); };
       if (decide(*more, look).verb != policy::Verb::kAllow) action = {policy::Verb::kErrno, EACCES};
     }
     if (action.verb == policy::Verb::kAllow && state.performer != nullptr) {

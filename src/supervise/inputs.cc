@@ -54,10 +54,18 @@ kernel::SysResult<std::string> Inputs::String(std::size_t slot, std::size_t limi
 
 kernel::SysResult<std::vector<std::byte>> Inputs::Bytes(std::size_t slot, std::size_t size) {
   auto known = bytes_.find(slot);
-  if (known != bytes_.end()) return known->second;
-  auto copied = CopyBytes(kernel_, tid(), Register(slot), size);
+  if (known != bytes_.end()) {
+    // To read on would be a second look.
+    if (known->second.size() < size) return std::unexpected(ESRCH);
+    return known->second;
+  }
+  auto copied = Copy(Register(slot), size);
   if (copied) bytes_[slot] = *copied;
   return copied;
+}
+
+kernel::SysResult<std::vector<std::byte>> Inputs::Copy(std::uint64_t address, std::size_t size) {
+  return CopyBytes(kernel_, tid(), address, size);
 }
 
 kernel::SysResult<std::vector<std::string>> Inputs::Strings(std::size_t slot) {
@@ -105,20 +113,29 @@ kernel::SysResult<PinnedPath*> Inputs::PinText(std::size_t slot, const std::stri
   return Pinned(slot);
 }
 
+kernel::SysResult<base::UniqueFd> Inputs::Duplicate(int target_fd) {
+  if (!pidfd_.valid()) {
+    auto pidfd = kernel_.OpenThreadPidfd(tid());
+    // Before Linux 6.9 only a process can be asked, and that has its first thread's table.
+    if (!pidfd && pidfd.error() == EINVAL) pidfd = kernel_.OpenPidfd(tid());
+    if (!pidfd) return std::unexpected(ESRCH);
+    pidfd_ = std::move(*pidfd);
+  }
+  auto fd = kernel_.TakeDescriptor(pidfd_.get(), target_fd);
+  if (!fd) return std::unexpected(fd.error() == EPERM ? ESRCH : fd.error());
+  return fd;
+}
+
 kernel::SysResult<int> Inputs::Descriptor(std::size_t slot) {
   auto known = descriptors_.find(slot);
   if (known != descriptors_.end()) return known->second.get();
-  auto pidfd = kernel_.OpenThreadPidfd(tid());
-  // Before Linux 6.9 only a process can be asked, and that has its first thread's table.
-  if (!pidfd && pidfd.error() == EINVAL) pidfd = kernel_.OpenPidfd(tid());
-  if (!pidfd) return std::unexpected(ESRCH);
-  auto fd = kernel_.TakeDescriptor(pidfd->get(), static_cast<int>(Register(slot)));
-  if (!fd) return std::unexpected(fd.error() == EPERM ? ESRCH : fd.error());
+  auto fd = Duplicate(static_cast<int>(Register(slot)));
+  if (!fd) return std::unexpected(fd.error());
   return descriptors_.insert_or_assign(slot, std::move(*fd)).first->second.get();
 }
 
-kernel::SysResult<void> Inputs::Write(std::size_t slot, std::span<const std::byte> bytes) {
-  auto written = kernel_.WriteMemory(tid(), Register(slot), bytes);
+kernel::SysResult<void> Inputs::Write(std::uint64_t address, std::span<const std::byte> bytes) {
+  auto written = kernel_.WriteMemory(tid(), address, bytes);
   if (!written) return std::unexpected(written.error());
   if (*written < bytes.size()) return std::unexpected(EFAULT);
   return {};
@@ -134,13 +151,19 @@ void Inputs::SetPinned(std::size_t slot, PinnedPath pinned) {
 }
 
 policy::DeepValue Inputs::LookAtField(const policy::DeepSubject& subject) {
-  std::size_t size = subject.offset + subject.size;
-  if (subject.size_slot >= 0) {
-    // An extensible structure: the caller says how much there is, what is beyond is zero.
-    size = Register(static_cast<std::size_t>(subject.size_slot));
-    if (size > kMaxStructure) return Fail(E2BIG);
+  kernel::SysResult<std::vector<std::byte>> bytes;
+  if (subject.in_message) {
+    if (message_ == nullptr) return Fail(ESRCH);
+    bytes = message_->header;
+  } else {
+    std::size_t size = subject.whole;
+    if (subject.size_slot >= 0) {
+      // An extensible structure: the caller says how much there is, what is beyond is zero.
+      size = Register(static_cast<std::size_t>(subject.size_slot));
+      if (size > kMaxStructure) return Fail(E2BIG);
+    }
+    bytes = Bytes(subject.slot, size);
   }
-  auto bytes = Bytes(subject.slot, size);
   if (!bytes) return Fail(bytes.error());
   std::uint64_t value = 0;
   if (subject.offset < bytes->size()) {
@@ -152,9 +175,15 @@ policy::DeepValue Inputs::LookAtField(const policy::DeepSubject& subject) {
 
 policy::DeepValue Inputs::LookAtAddress(const policy::DeepSubject& subject) {
   using Kind = policy::DeepSubject::Kind;
-  auto size = static_cast<std::int32_t>(Register(static_cast<std::size_t>(subject.size_slot)));
-  if (size < 0 || static_cast<std::size_t>(size) > sizeof(sockaddr_storage)) return Fail(EINVAL);
-  auto bytes = Bytes(subject.slot, static_cast<std::size_t>(size));
+  kernel::SysResult<std::vector<std::byte>> bytes;
+  if (subject.in_message) {
+    if (message_ == nullptr) return Fail(ESRCH);
+    bytes = message_->address;
+  } else {
+    auto size = static_cast<std::int32_t>(Register(static_cast<std::size_t>(subject.size_slot)));
+    if (size < 0 || static_cast<std::size_t>(size) > sizeof(sockaddr_storage)) return Fail(EINVAL);
+    bytes = Bytes(subject.slot, static_cast<std::size_t>(size));
+  }
   if (!bytes) return Fail(bytes.error());
   auto family = ValueAt<std::uint16_t>(*bytes, 0);
   if (!family) return policy::Absent{};
@@ -218,6 +247,11 @@ policy::DeepValue Inputs::Look(const policy::DeepSubject& subject) {
   switch (subject.kind) {
     case Kind::kPath:
     case Kind::kUnixPath:
+      if (subject.in_message) {
+        if (message_ == nullptr) return Fail(ESRCH);
+        if (message_->file == nullptr) return policy::Absent{};
+        return message_->file->path;
+      }
       if (const PinnedPath* pinned = Pinned(subject.slot)) return pinned->path;
       if (subject.kind == Kind::kUnixPath) return policy::Absent{};
       return Fail(ESRCH);

@@ -33,17 +33,31 @@ class Inputs {
   // argv or envp.
   kernel::SysResult<std::vector<std::string>> Strings(std::size_t slot);
 
+  // What no register points to itself; the caller of it keeps the copy.
+  kernel::SysResult<std::vector<std::byte>> Copy(std::uint64_t address, std::size_t size);
+
   // Our duplicate of the caller's descriptor; made once.
   kernel::SysResult<int> Descriptor(std::size_t slot);
+  kernel::SysResult<base::UniqueFd> Duplicate(int target_fd);
 
-  // A path that is to be acted on: slot of the pointer → where it led.
+  // A path that is to be acted on: slot of the pointer → where it led. What no register points to
+  // has a slot of kSlots and more. The result stays where it is.
+  static constexpr std::size_t kSlots = 6;
   kernel::SysResult<PinnedPath*> Pin(std::size_t slot, const Places& places, Follow follow);
   kernel::SysResult<PinnedPath*> PinText(std::size_t slot, const std::string& text,
                                          const Places& places, Follow follow);
   // Gives the target a result. EFAULT: all of it could not be written.
-  kernel::SysResult<void> Write(std::size_t slot, std::span<const std::byte> bytes);
+  kernel::SysResult<void> Write(std::uint64_t address, std::span<const std::byte> bytes);
   PinnedPath* Pinned(std::size_t slot);
   void SetPinned(std::size_t slot, PinnedPath pinned);
+
+  // The message that questions about messages are about; it must outlive them.
+  struct Message {
+    std::vector<std::byte> header = {};   // struct msghdr
+    std::vector<std::byte> address = {};  // empty: none
+    const PinnedPath* file = nullptr;     // that the address names
+  };
+  void SetMessage(const Message* message) { message_ = message; }
 
   // For the policy. A subject that cannot be read gives Absent and sets `error`, after which the
   // call must not be allowed whatever the policy says.
@@ -68,6 +82,8 @@ class Inputs {
   std::map<std::size_t, std::vector<std::string>> vectors_;
   std::map<std::size_t, base::UniqueFd> descriptors_;
   std::map<std::size_t, PinnedPath> pinned_;
+  base::UniqueFd pidfd_;
+  const Message* message_ = nullptr;
   int error_ = 0;
 };
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -27,9 +28,12 @@ struct Reply {
   base::UniqueFd descriptor;           // one to put into the caller's table
   std::uint32_t descriptor_flags = 0;  // O_CLOEXEC or 0
   bool goes_on = false;                // the caller makes the call itself, and is judged after it
-  // To be written to where the register points, before the call returns its value; EFAULT else.
-  std::vector<std::byte> output = {};
-  std::size_t output_slot = 0;
+  // To be written into the caller's memory before the call returns its value; EFAULT else.
+  struct Output {
+    std::uint64_t address = 0;
+    std::vector<std::byte> bytes;
+  };
+  std::vector<Output> outputs = {};
 
   static Reply Error(int error) {
     Reply reply;
@@ -51,11 +55,13 @@ struct Reply {
     reply.value = result;
     return reply;
   }
-  static Reply Output(std::int64_t result, std::size_t slot, std::span<const std::byte> bytes) {
+  static Reply Told(std::int64_t result, std::uint64_t address, std::span<const std::byte> bytes) {
     Reply reply = Value(result);
-    reply.output.assign(bytes.begin(), bytes.end());
-    reply.output_slot = slot;
+    reply.AddOutput(address, bytes);
     return reply;
+  }
+  void AddOutput(std::uint64_t address, std::span<const std::byte> bytes) {
+    outputs.push_back({address, {bytes.begin(), bytes.end()}});
   }
   static Reply Descriptor(base::UniqueFd fd, std::uint32_t flags) {
     Reply reply;
@@ -70,6 +76,8 @@ struct Surroundings {
   const Identity& identity;  // of the calling thread
   bool same_pid_namespace = true;
   bool is_borrowed = false;  // this thread acts as somebody else than the supervisor's user
+  // To be asked before what may take as long as somebody likes; false: it must not (deciders.h).
+  std::function<bool()> may_wait = [] { return false; };
 };
 
 // Something a call amounts to besides what it says; the policy must allow it too.
@@ -119,6 +127,8 @@ std::unique_ptr<Performer> MakeOpenPerformer(std::string_view call);
 std::unique_ptr<Performer> MakeParentPerformer(std::string_view call);
 std::unique_ptr<Performer> MakeFilePerformer(std::string_view call);
 std::unique_ptr<Performer> MakeSocketPerformer(std::string_view call);
+std::unique_ptr<Performer> MakeAcceptPerformer(std::string_view call);
+std::unique_ptr<Performer> MakeSendPerformer(std::string_view call);
 std::unique_ptr<Performer> MakeTellPerformer(std::string_view call);
 std::unique_ptr<Performer> MakeExecPerformer(std::string_view call);
 

@@ -263,8 +263,8 @@ Reply FilePerformer::ReadOut(Inputs& inputs, File file, Get get, List list) {
                       : get(file, name_.c_str(), buffer.data(), buffer.size());
   if (got < 0) return Reply::Error(errno);
   if (buffer.empty()) return Reply::Value(got);
-  return Reply::Output(got, value,
-                       std::as_bytes(std::span(buffer)).first(static_cast<std::size_t>(got)));
+  return Reply::Told(got, inputs.Register(value),
+                     std::as_bytes(std::span(buffer)).first(static_cast<std::size_t>(got)));
 }
 
 long FilePerformer::ActOnPath(Inputs& inputs, const PinnedPath& pinned, const std::string& file) {

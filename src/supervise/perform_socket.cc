@@ -84,6 +84,8 @@ int SocketPerformer::Prepare(Inputs& inputs, const Surroundings& around) {
   std::uint16_t family = 0;
   if (address_.size() < sizeof family) return 0;  // the kernel says what is wrong with it
   std::memcpy(&family, address_.data(), sizeof family);
+  // The kernel can take it for AF_INET, with a port that the policy was not asked about.
+  if (binds_ && family == AF_UNSPEC) return EAFNOSUPPORT;
   bool is_named = family == AF_UNIX && address_.size() > kNameAt &&
                   address_.size() <= sizeof(sockaddr_un) && address_[kNameAt] != std::byte{};
   // The socket's own family is what counts: an AF_UNIX address on another is refused by it.

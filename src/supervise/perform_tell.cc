@@ -190,8 +190,8 @@ Reply TellPerformer::ReadLink(Inputs& inputs, const PinnedPath& pinned,
   }
   auto room = static_cast<std::size_t>(static_cast<std::int32_t>(inputs.Register(Slot(1))));
   text.resize(std::min(text.size(), room));
-  return Reply::Output(static_cast<std::int64_t>(text.size()), Slot(0),
-                       std::as_bytes(std::span(text)));
+  return Reply::Told(static_cast<std::int64_t>(text.size()), inputs.Register(Slot(0)),
+                     std::as_bytes(std::span(text)));
 }
 
 Reply TellPerformer::Perform(Inputs& inputs, const Surroundings& around) {
@@ -206,7 +206,7 @@ Reply TellPerformer::Perform(Inputs& inputs, const Surroundings& around) {
       struct stat status{};
       static_assert(sizeof status == 144);
       if (syscall(SYS_newfstatat, file, "", &status, AT_EMPTY_PATH) < 0) return Reply::Error(errno);
-      return Reply::Output(0, Slot(0), std::as_bytes(std::span(&status, 1)));
+      return Reply::Told(0, inputs.Register(Slot(0)), std::as_bytes(std::span(&status, 1)));
     }
     case What::kStatx: {
       struct statx status{};
@@ -215,13 +215,13 @@ Reply TellPerformer::Perform(Inputs& inputs, const Surroundings& around) {
       if (syscall(SYS_statx, file, "", flags_ | AT_EMPTY_PATH, mask, &status) < 0) {
         return Reply::Error(errno);
       }
-      return Reply::Output(0, Slot(1), std::as_bytes(std::span(&status, 1)));
+      return Reply::Told(0, inputs.Register(Slot(1)), std::as_bytes(std::span(&status, 1)));
     }
     case What::kStatfs: {
       struct statfs status{};
       static_assert(sizeof status == 120);
       if (fstatfs(file, &status) < 0) return Reply::Error(errno);
-      return Reply::Output(0, Slot(0), std::as_bytes(std::span(&status, 1)));
+      return Reply::Told(0, inputs.Register(Slot(0)), std::as_bytes(std::span(&status, 1)));
     }
     case What::kReadlink:
       return ReadLink(inputs, *pinned, around);
