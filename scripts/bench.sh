@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 data=${1:-${CALLGATE_DATA:-}}
-scripts/build.sh bench callgate_cli kernel_cache compile_table growth kernel_cost notify_cost
+scripts/build.sh bench callgate_cli kernel_cache compile_table growth kernel_cost notify_cost notify_shards
 bin=build/bench/bench
 
 echo "== starting a program"
@@ -16,6 +16,7 @@ python3 bench/startup.py build/bench/bin/callgate
 echo
 echo "== calls that a supervisor decides"
 $bin/notify_cost
+$bin/notify_shards
 
 echo
 echo "== the kernel's cache of allowed numbers beside the model of it"
