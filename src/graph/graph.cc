@@ -122,7 +122,7 @@ NodeId Pool::Intern(const Node& node) {
 }
 
 void Pool::Grow() {
-  constexpr std::size_t kFirstSlots = 256;
+  constexpr std::size_t kFirstSlots = 1024;  // the graphs of most policies need no more
   slots_.assign(std::max(kFirstSlots, 2 * slots_.size()), 0);
   nodes_.reserve(slots_.size() / 2);
   for (std::size_t id = 0; id < nodes_.size(); ++id) {

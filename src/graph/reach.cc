@@ -1,6 +1,7 @@
 #include "graph/reach.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <queue>
 
 namespace callgate::graph {
@@ -12,15 +13,16 @@ namespace {
 constexpr NodeId kFewNodes = 4096;
 
 std::vector<NodeId> ReachableAmongFew(const Pool& pool, NodeId root) {
-  std::vector<bool> is_reached(root + 1, false);
+  std::vector<std::uint8_t> is_reached(root + 1, 0);  // bits would take longer to pick
   std::vector<NodeId> nodes;
-  is_reached[root] = true;
+  nodes.reserve(root + 1);
+  is_reached[root] = 1;
   for (NodeId id = root + 1; id-- > 0;) {
-    if (!is_reached[id]) continue;
+    if (is_reached[id] == 0) continue;
     nodes.push_back(id);
     if (pool[id].is_leaf) continue;
-    is_reached[pool[id].yes] = true;
-    is_reached[pool[id].no] = true;
+    is_reached[pool[id].yes] = 1;
+    is_reached[pool[id].no] = 1;
   }
   std::ranges::reverse(nodes);
   return nodes;
