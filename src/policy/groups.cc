@@ -107,7 +107,9 @@ void GroupTable::ReportUnknown(const ast::Event& event) const {
 }
 
 void GroupTable::ReportUnknownCall(const ast::Event& event, base::Diagnostics& diagnostics) {
-  base::NearestName nearest(event.name);
+  std::string_view written = event.name;
+  if (written.starts_with("sys_")) written.remove_prefix(4);
+  base::NearestName nearest(written);
   if (!diagnostics.IsFull()) {
     for (std::string_view name : abi::AllSyscallNames()) nearest.Offer(name);
   }

@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "abi/syscalls.h"
 #include "fmt/format.h"
 #include "policy/cursor.h"
 #include "policy/lexer.h"
@@ -312,7 +313,10 @@ class Parser {
       cursor_.Take();
     }
     if (name == "nr" && cursor_.At(TokenKind::kLeftParen)) return ParseNumbers(event);
-    event.name = name.starts_with("sys_") && name.size() > 4 ? name.substr(4) : std::move(name);
+    // Only in front of a call: without it `sys_use` would be another statement.
+    const bool has_prefix =
+        name.starts_with("sys_") && abi::IsKnownSyscallName(std::string_view(name).substr(4));
+    event.name = has_prefix ? name.substr(4) : std::move(name);
     return true;
   }
 

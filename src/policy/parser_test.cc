@@ -48,6 +48,8 @@ INSTANTIATE_TEST_SUITE_P(
                   "sys_exit_group: 1\non_next_syscall: 1\n",
                   "read: fd == 1 || fd == 2\nwrite: fd == 0\nexit: 1\nexit_group: 1\n"
                   "on_next_syscall: 1\n"},
+        // The prefix stays where what is left would be no call.
+        PrintCase{"sys_use\nsys_0\nsys_sys_read\n", "sys_use\nsys_0\nsys_sys_read\n"},
         // Settings, use, let, group, bare lines.
         PrintCase{"arch:x86_64,i386\ndefault: errno( EPERM )\nas_of: linux 6.1.44\nbad_arch: kill\n"
                   "unknown: errno(ENOSYS)\n",
