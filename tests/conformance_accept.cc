@@ -55,7 +55,7 @@ void TryAccept(const std::string& shown, const Listening& listening,
           ends.to = socket(listening.family, listening.type, 0);
           if (listening.family == AF_UNIX) {
             Address own = UnixAddress("client");
-            bind(ends.to, reinterpret_cast<sockaddr*>(&own.bytes), own.size);
+            (void)!bind(ends.to, reinterpret_cast<sockaddr*>(&own.bytes), own.size);
           }
           (void)!connect(ends.to, reinterpret_cast<sockaddr*>(&name.bytes), name.size);
         }

@@ -61,7 +61,7 @@ void ProbeSendTo() {
   for (Kind kind : kKinds) {
     for (std::size_t i = 0; i < 14; ++i) {
       TrySend("sendto(" + std::to_string(i), kind, [i](const Ends& ends) {
-        Destination to = std::move(Destinations(ends.to)[i]);
+        Destination to = Destinations(ends.to)[i];
         if (i >= 3) to.pointer = &to.address.bytes;
         return syscall(SYS_sendto, ends.from, "hello", 5, 0, to.pointer, to.size);
       });
@@ -283,7 +283,7 @@ void ProbeSendMessage() {
       TrySend("sendmsg(to " + std::to_string(i), kind, [i](const Ends& ends) {
         Outgoing message;
         message.Text("hello");
-        message.to = std::move(Destinations(ends.to)[i]);
+        message.to = Destinations(ends.to)[i];
         if (i >= 3) message.to.pointer = &message.to.address.bytes;
         message.head.msg_name = const_cast<void*>(message.to.pointer);
         message.head.msg_namelen = static_cast<socklen_t>(message.to.size);

@@ -44,13 +44,13 @@ int Bound(int family, int type) {
   int fd = socket(family, type, 0);
   if (family == AF_UNIX) {
     Address name = UnixAddress("sock");
-    bind(fd, reinterpret_cast<sockaddr*>(&name.bytes), name.size);
+    (void)!bind(fd, reinterpret_cast<sockaddr*>(&name.bytes), name.size);
     return fd;
   }
   sockaddr_in name{};
   name.sin_family = AF_INET;
   name.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  bind(fd, reinterpret_cast<sockaddr*>(&name), sizeof name);
+  (void)!bind(fd, reinterpret_cast<sockaddr*>(&name), sizeof name);
   return fd;
 }
 
