@@ -16,9 +16,8 @@ namespace callgate::codegen {
 inline constexpr std::uint32_t kTestPriceOfNumbers = 5;
 inline constexpr std::uint32_t kTestPriceOfOtherAbis = 32;
 inline constexpr std::uint32_t kTestPriceOfArguments = 16;
-// Size is all: a test that falls through takes a fifth of the time of one that jumps, so that
-// sixteen
-// == in a row are no slower than a tree of them.
+// For few steps size is all: a test that falls through takes a fifth of the time of one that jumps,
+// so sixteen == in a row are no slower than a tree of them.
 inline constexpr std::uint32_t kTestPriceOfFew = 4096;
 inline constexpr std::size_t kFewSteps = 33;  // sixteen numbers among seventeen ranges
 
