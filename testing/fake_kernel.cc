@@ -268,15 +268,18 @@ SysResult<std::vector<std::byte>> FakeKernel::ReadFilter(pid_t, std::uint32_t in
 
 SysResult<kernel::WaitEvent> FakeKernel::Wait(pid_t tid, int options) {
   std::lock_guard lock(mutex_);
-  if (tid > 0) {
+  if (tid > 0 && (options & WSTOPPED) != 0) {
     Thread& thread = threads_[tid];
     if (thread.stops.empty()) return std::unexpected(EDEADLK);  // the real one would block forever
     int status = thread.stops.front();
     thread.stops.pop_front();
     return kernel::WaitEvent{tid, status};
   }
-  if (!events.empty()) {
+  const bool is_wanted =
+      !events.empty() && (WIFSTOPPED(events.front().status) || (options & WEXITED) != 0);
+  if (is_wanted) {
     kernel::WaitEvent event = events.front();
+    if ((options & WNOWAIT) != 0) return event;
     events.pop_front();
     told_[event.tid] = event.status >> 16 != static_cast<int>(TraceEvent::kExec);
     return event;

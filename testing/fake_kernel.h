@@ -61,7 +61,7 @@ class FakeKernel final : public kernel::Kernel {
   kernel::SysResult<kernel::ThreadInfo> thread_info = std::unexpected(ENOTTY);
   // (page number) → readable; pages that are not named are as `memory` says.
   std::set<std::uint64_t> unreadable_pages;
-  std::deque<kernel::WaitEvent> events;  // told to Wait(-1)
+  std::deque<kernel::WaitEvent> events;  // told to Wait(-1), ends also by their ids
   kernel::Registers registers{};         // of the program
   std::uint64_t event_message = 0;
   siginfo_t signal_info{};

@@ -75,7 +75,7 @@ struct ThreadInfo {
   std::array<gid_t, 4> gids{};
 };
 
-// What waitpid(2) told. tid 0: nothing to tell (WNOHANG).
+// What waitid(2) told; `status` as waitpid(2) has it. tid 0: nothing to tell (WNOHANG).
 struct WaitEvent {
   pid_t tid = 0;
   int status = 0;
@@ -153,7 +153,9 @@ class Kernel {
   // EACCES: the caller lacks CAP_SYS_ADMIN or is under a filter; EMEDIUMTYPE: not made of classic
   // BPF.
   virtual SysResult<std::vector<std::byte>> ReadFilter(pid_t tid, std::uint32_t index) = 0;
-  // waitpid(2) with __WALL; `options` may hold WNOHANG. tid -1: any. EINTR is retried.
+  // waitid(2) with __WALL; `options`: WSTOPPED, WEXITED or both, and WNOHANG, WNOWAIT. Stops of
+  // traced threads are told whatever is asked for. tid -1: any. EINTR is retried. A traced
+  // process's own parent learns of its end only when it is waited for here without WNOWAIT.
   virtual SysResult<WaitEvent> Wait(pid_t tid, int options) = 0;
   virtual SysResult<void> SendSignal(pid_t tgid, pid_t tid, int signal) = 0;
 

@@ -57,7 +57,7 @@ base::Result<Filters> FiltersOf(Kernel& kernel, pid_t tid) {
   auto fail = [&](int errno_value) { return base::Fail(ReadError(tid, errno_value)); };
   if (auto seized = kernel.Seize(tid, 0); !seized) return fail(seized.error());
   if (auto interrupted = kernel.Interrupt(tid); !interrupted) return fail(interrupted.error());
-  const auto stop = kernel.Wait(tid, 0);
+  const auto stop = kernel.Wait(tid, WSTOPPED | WEXITED);
   if (!stop) return fail(stop.error());
   if (!WIFSTOPPED(stop->status)) return fail(ESRCH);
   const SysResult<Filters> filters = ReadAll(kernel, tid);

@@ -20,6 +20,20 @@
 namespace callgate::kernel {
 namespace {
 
+// siginfo_t's two fields as one word of waitpid(2).
+int WaitStatus(const siginfo_t& info) {
+  switch (info.si_code) {
+    case CLD_EXITED:
+      return info.si_status << 8;
+    case CLD_KILLED:
+      return info.si_status;
+    case CLD_DUMPED:
+      return info.si_status | WCOREFLAG;
+    default:
+      return info.si_status << 8 | 0x7f;
+  }
+}
+
 // Its argument travels by value although _IOW says "pointer": see seccomp_notify_ioctl in
 // kernel/seccomp.c.
 constexpr unsigned long kSetFlags = SECCOMP_IOW(4, std::uint64_t);
@@ -211,12 +225,12 @@ class RealKernelImpl final : public Kernel {
     return program;
   }
   SysResult<WaitEvent> Wait(pid_t tid, int options) override {
-    WaitEvent event;
-    do {
-      event.tid = waitpid(tid, &event.status, options | __WALL);
-    } while (event.tid < 0 && errno == EINTR);
-    if (event.tid < 0) return std::unexpected(errno);
-    return event;
+    siginfo_t info{};
+    const idtype_t kind = tid < 0 ? P_ALL : P_PID;
+    while (waitid(kind, static_cast<id_t>(tid), &info, options | __WALL) < 0) {
+      if (errno != EINTR) return std::unexpected(errno);
+    }
+    return WaitEvent{info.si_pid, WaitStatus(info)};
   }
   SysResult<void> SendSignal(pid_t tgid, pid_t tid, int signal) override {
     return Void(syscall(SYS_tgkill, tgid, tid, signal));

@@ -119,7 +119,7 @@ base::Result<void> Attacher::RunTo(pid_t tid, SyscallStop::Side side) {
     if (auto done = kernel_.Continue(tid, Resume::kToSyscall, signal); !done) {
       return base::Fail(Failed("resume the program", done.error()));
     }
-    auto event = kernel_.Wait(tid, 0);
+    auto event = kernel_.Wait(tid, WSTOPPED | WEXITED);
     if (!event) return base::Fail(Failed("wait for the program", event.error()));
     if (!WIFSTOPPED(event->status)) {
       gone_ = true;
@@ -195,7 +195,7 @@ base::Result<void> Attacher::MakeHelper() {
                              "use --no-supervisor: nothing is handed over then"));
   }
   // Its first stop comes before it runs anything.
-  auto event = kernel_.Wait(static_cast<pid_t>(*tid), 0);
+  auto event = kernel_.Wait(static_cast<pid_t>(*tid), WSTOPPED | WEXITED);
   if (!event) return base::Fail(Failed("wait for the helper thread", event.error()));
   if (!WIFSTOPPED(event->status)) return base::Fail(Unexpected("its helper thread died"));
   helper_ = static_cast<pid_t>(*tid);
@@ -214,7 +214,7 @@ base::Result<void> Attacher::EndHelper() {
     if (auto done = kernel_.Continue(tid, Resume::kContinue, signal); !done) {
       return base::Fail(Failed("end the helper thread", done.error()));
     }
-    auto event = kernel_.Wait(tid, 0);
+    auto event = kernel_.Wait(tid, WSTOPPED | WEXITED);
     if (!event) return base::Fail(Failed("wait for the helper thread", event.error()));
     if (WIFEXITED(event->status)) return {};
     if (!WIFSTOPPED(event->status)) {

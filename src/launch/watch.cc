@@ -230,17 +230,21 @@ void Watcher::HandleStop(pid_t tid, int status) {
 
 void Watcher::HandleTracees() {
   while (!Finished() && tracing_) {
-    auto event = kernel_.Wait(-1, WNOHANG);
-    if (!event) {
+    auto stop = kernel_.Wait(-1, WNOHANG | WSTOPPED);
+    if (stop && stop->tid != 0) {
+      HandleStop(stop->tid, stop->status);
+      continue;
+    }
+    auto end = kernel_.Wait(-1, WNOHANG | WEXITED | WNOWAIT);
+    if (!end) {
       tracing_ = false;  // ECHILD
       return;
     }
-    if (event->tid == 0) return;
-    if (WIFSTOPPED(event->status)) {
-      HandleStop(event->tid, event->status);
-    } else if (event->tid == setup_.program) {
-      if (attached_) HandleProgramEnd(event->status);
-    }
+    if (end->tid == 0) return;
+    if (WIFSTOPPED(end->status)) continue;  // since the look at stops
+    // Whoever waits for the program learns of its end by the second wait, after the last report.
+    if (end->tid == setup_.program && attached_) HandleProgramEnd(end->status);
+    (void)kernel_.Wait(end->tid, WNOHANG | WEXITED);
   }
 }
 
@@ -248,7 +252,7 @@ void Watcher::HandleTracees() {
 void Watcher::ReleaseProgram() {
   gave_up_ = true;
   if (!kernel_.Interrupt(setup_.program)) return;
-  auto event = kernel_.Wait(setup_.program, 0);
+  auto event = kernel_.Wait(setup_.program, WSTOPPED | WEXITED);
   if (!event || !WIFSTOPPED(event->status)) return;
   bool is_signal = event->status >> 16 == 0;
   (void)kernel_.Continue(setup_.program, Resume::kDetach, is_signal ? WSTOPSIG(event->status) : 0);
