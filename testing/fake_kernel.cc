@@ -1,6 +1,7 @@
 #include "testing/fake_kernel.h"
 
 #include <fcntl.h>
+#include <linux/seccomp.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -264,6 +265,10 @@ SysResult<std::vector<std::byte>> FakeKernel::ReadFilter(pid_t, std::uint32_t in
   if (filters.empty()) return std::unexpected(EINVAL);
   if (index >= filters.size()) return std::unexpected(ENOENT);
   return filters[index];
+}
+
+SysResult<int> FakeKernel::SeccompMode(pid_t) {
+  return filters.empty() ? SECCOMP_MODE_DISABLED : SECCOMP_MODE_FILTER;
 }
 
 SysResult<kernel::WaitEvent> FakeKernel::Wait(pid_t tid, int options) {

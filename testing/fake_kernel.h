@@ -121,6 +121,7 @@ class FakeKernel final : public kernel::Kernel {
   kernel::SysResult<std::uint64_t> GetSignalMask(pid_t tid) override;
   kernel::SysResult<void> SetSignalMask(pid_t tid, std::uint64_t mask) override;
   kernel::SysResult<std::vector<std::byte>> ReadFilter(pid_t tid, std::uint32_t index) override;
+  kernel::SysResult<int> SeccompMode(pid_t tid) override;
   kernel::SysResult<kernel::WaitEvent> Wait(pid_t tid, int options) override;
   kernel::SysResult<void> SendSignal(pid_t tgid, pid_t tid, int signal) override;
   kernel::SysResult<base::UniqueFd> OpenPidfd(pid_t pid) override;

@@ -151,8 +151,10 @@ class Kernel {
   // PTRACE_SECCOMP_GET_FILTER: the program of a stopped thread's filter as struct sock_filter, 8
   // bytes each; index 0 is the oldest. ENOENT: no filter of that index; EINVAL: none at all;
   // EACCES: the caller lacks CAP_SYS_ADMIN or is under a filter; EMEDIUMTYPE: not made of classic
-  // BPF.
+  // BPF. Kernels that cannot tell (CONFIG_CHECKPOINT_RESTORE) say EINVAL too, old ones EIO.
   virtual SysResult<std::vector<std::byte>> ReadFilter(pid_t tid, std::uint32_t index) = 0;
+  // SECCOMP_MODE_* of a thread that is stopped or not (proc_pid_status(5)).
+  virtual SysResult<int> SeccompMode(pid_t tid) = 0;
   // waitid(2) with __WALL; `options`: WSTOPPED, WEXITED or both, and WNOHANG, WNOWAIT. Stops of
   // traced threads are told whatever is asked for. tid -1: any. EINTR is retried. A traced
   // process's own parent learns of its end only when it is waited for here without WNOWAIT.

@@ -1,5 +1,6 @@
 #include "kernel/read_filters.h"
 
+#include <linux/seccomp.h>
 #include <sys/wait.h>
 
 #include <cerrno>
@@ -18,7 +19,7 @@ base::Error ReadError(pid_t tid, int errno_value) {
       base::ErrnoError("read the filters of", fmt::format("process {}", tid), errno_value);
   switch (errno_value) {
     case EPERM:
-      error.reason = "another program traces it, or it is not yours to trace";
+      error.reason = "it has ended, another program traces it, or it is not yours to trace";
       break;
     case EACCES:
       error.reason = "that takes CAP_SYS_ADMIN and a caller without a seccomp filter of its own";
@@ -28,7 +29,7 @@ base::Error ReadError(pid_t tid, int errno_value) {
       error.reason = "one of them is not made of classic BPF";
       break;
     case EIO:
-      error.reason = "this kernel was built without CONFIG_CHECKPOINT_RESTORE";
+      error.reason = "this kernel was built without CONFIG_CHECKPOINT_RESTORE, or is too old";
       break;
     default:
       break;
@@ -45,9 +46,13 @@ SysResult<Filters> ReadAll(Kernel& kernel, pid_t tid) {
       filters.push_back(*std::move(filter));
       continue;
     }
-    // Behind the last one, or not in filter mode at all.
-    if (filter.error() == ENOENT || (filter.error() == EINVAL && filters.empty())) return filters;
-    return std::unexpected(filter.error());
+    if (filter.error() == ENOENT) return filters;  // behind the last one
+    if (filter.error() != EINVAL || !filters.empty()) return std::unexpected(filter.error());
+    // None at all, or a kernel that does not tell.
+    const auto mode = kernel.SeccompMode(tid);
+    if (!mode) return std::unexpected(mode.error());
+    if (*mode == SECCOMP_MODE_FILTER) return std::unexpected(EIO);
+    return filters;
   }
 }
 

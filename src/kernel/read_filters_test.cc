@@ -96,13 +96,39 @@ TEST(FiltersOf, EveryRefusalSaysWhyAndTheProcessIsLetGo) {
             "container");
   EXPECT_EQ(Refusal(EIO),
             "cannot read the filters of process 100: Input/output error (this kernel was built "
-            "without CONFIG_CHECKPOINT_RESTORE)");
+            "without CONFIG_CHECKPOINT_RESTORE, or is too old)");
   FakeKernel busy;
   busy.seize_error = EPERM;
   EXPECT_EQ(
       FiltersOf(busy, 100).error().ToString(),
-      "cannot read the filters of process 100: Operation not permitted (another program traces "
-      "it, or it is not yours to trace)");
+      "cannot read the filters of process 100: Operation not permitted (it has ended, another "
+      "program traces it, or it is not yours to trace)");
+}
+
+// Such a kernel answers as if the process had none.
+TEST(FiltersOf, KernelThatDoesNotTellIsNotTakenForAProcessWithoutFilters) {
+  FakeKernel kernel;
+  kernel.read_filter_error = EINVAL;
+  kernel.filters = {Bytes(Marked(0))};
+  const auto filters = FiltersOf(kernel, FakeKernel::kProgram);
+  ASSERT_FALSE(filters.has_value());
+  EXPECT_EQ(filters.error().ToString(),
+            "cannot read the filters of process 100: Input/output error (this kernel was built "
+            "without CONFIG_CHECKPOINT_RESTORE, or is too old)");
+}
+
+TEST(FiltersOf, ProcessThatHasEndedButIsNotWaitedForIsAnErrorThatSaysSo) {
+  const pid_t pid = StartChild(0);
+  kill(pid, SIGKILL);
+  siginfo_t info;
+  ASSERT_EQ(waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOWAIT), 0);
+  const auto filters = FiltersOf(RealKernel(), pid);
+  ASSERT_FALSE(filters.has_value());
+  EXPECT_EQ(filters.error().ToString(),
+            "cannot read the filters of process " + std::to_string(pid) +
+                ": Operation not permitted (it has ended, another program traces it, or it is not "
+                "yours to trace)");
+  Finish(pid);
 }
 
 }  // namespace

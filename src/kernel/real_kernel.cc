@@ -13,6 +13,9 @@
 #include <bit>
 #include <cerrno>
 #include <cstring>
+#include <fstream>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "kernel/kernel.h"
@@ -223,6 +226,14 @@ class RealKernelImpl final : public Kernel {
       return std::unexpected(errno);
     }
     return program;
+  }
+  SysResult<int> SeccompMode(pid_t tid) override {
+    std::ifstream status("/proc/" + std::to_string(tid) + "/status");
+    for (std::string line; std::getline(status, line);) {
+      constexpr std::string_view kLabel = "Seccomp:\t";
+      if (line.starts_with(kLabel)) return line.back() - '0';
+    }
+    return std::unexpected(ESRCH);
   }
   SysResult<WaitEvent> Wait(pid_t tid, int options) override {
     siginfo_t info{};
