@@ -67,6 +67,8 @@ struct Difference {
   std::string b_action;
   Call witness;
   std::string witness_text;  // "socket(AF_VSOCK, 0x2, 0x0)"
+  // After ReplayOnKernel: "the kernel agrees", or why the call was not tried.
+  std::string live;
 };
 
 struct Comparison {
@@ -82,14 +84,24 @@ struct Comparison {
 // unknown action kills.
 CALLGATE_EXPORT Comparison Compare(const Subject& a, const Subject& b);
 
+// Tries every witness on the running kernel: both sides' filters are run by it, in children, and
+// the call itself is not made. Fails where the kernel does not run a filter, or contradicts, which
+// would be a fault of callgate.
+CALLGATE_EXPORT Result<void> ReplayOnKernel(const Subject& a, const Subject& b,
+                                            Comparison& comparison);
+
 struct Proof {
   Answer answer = Answer::kUndecided;
   std::string statement;  // the calls in words: "socket(AF_VSOCK, *, *)"
   Call witness;           // kFails: a call that contradicts
   std::string witness_text;
   std::string action;     // what it gets
+  std::string live;       // after ReplayOnKernel, as in Difference
   std::string undecided;  // kUndecided: why
 };
+
+// The same for the witness of a proof, if it has one.
+CALLGATE_EXPORT Result<void> ReplayOnKernel(const Subject& subject, Proof& proof);
 
 // Is no call of the pattern ever allowed (or logged, which allows too)? Patterns are those of
 // Policy::EvaluateText; an argument stands for every register that the kernel reads as it, so

@@ -5,14 +5,10 @@
 #include "bpf/interpret.h"
 
 namespace callgate::bpf {
-namespace {
-
-// SECCOMP_RET_ACTION_FULL: the action bits, compared as the kernel compares them.
+// SECCOMP_RET_ACTION_FULL: the action bits.
 std::int32_t Precedence(std::uint32_t ret_value) {
   return static_cast<std::int32_t>(ret_value & 0xffff0000U);
 }
-
-}  // namespace
 
 StackVerdict InterpretStack(std::span<const ProgramView> filters, const abi::CallWords& words) {
   CG_CHECK(!filters.empty());

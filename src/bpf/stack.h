@@ -18,6 +18,9 @@ struct StackVerdict {
   bool operator==(const StackVerdict&) const = default;
 };
 
+// How strict a value is, as the kernel compares: the lower the stricter. Data does not count.
+std::int32_t Precedence(std::uint32_t ret_value);
+
 // The verdict of several filters on one call, as kernel/seccomp.c, seccomp_run_filters gives it:
 // all run, newest first; the lowest action as a signed 32-bit number wins, its data is not
 // compared, and on a tie the newest filter's data counts. An unknown action ranks by its number

@@ -64,6 +64,7 @@ std::string Describe(const Subject& a, const Subject& b, const std::vector<Diffe
     text += fmt::format("  {:<8} {}\n", KindText(first.kind), Wrapped(calls));
     text += fmt::format("{}{} → {}   {} → {}   witness: {} on {}\n", kIndent, a.name(),
                         first.a_action, b.name(), first.b_action, first.witness_text, first.arch);
+    if (!first.live.empty()) text += fmt::format("{}{}\n", kIndent, first.live);
   }
   return text;
 }
@@ -104,9 +105,15 @@ int RunDiff(const Arguments& arguments) {
   const auto b = LoadSubject(arguments.operands[1]);
   if (!a || !b) return kBadInput;
   const auto begin = std::chrono::steady_clock::now();
-  const Comparison comparison = Compare(*a, *b);
+  Comparison comparison = Compare(*a, *b);
   const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(
       std::chrono::steady_clock::now() - begin);
+  if (arguments.Has("live")) {
+    if (const auto replayed = ReplayOnKernel(*a, *b, comparison); !replayed) {
+      Complain("diff", replayed.error().message);
+      return kBadInput;
+    }
+  }
   const int status = StatusOf(comparison.b_within_a);
   if (arguments.Has("json")) return Finish(ComparisonJson(*a, *b, comparison), status);
   return Finish(Headline(*a, *b, comparison, took) + Describe(*a, *b, comparison.differences),

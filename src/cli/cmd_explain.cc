@@ -66,12 +66,26 @@ std::string ByPolicy(const Policy& policy, const LogRecord& record) {
   return "  policy    " + VerdictText(*evaluation->verdict);
 }
 
+// A policy, or what the filters of a process say as one. nullopt: why not has been said.
+std::optional<Policy> LoadRules(const std::string& operand) {
+  if (!IsProcess(operand)) return LoadPolicy(operand);
+  const auto subject = LoadSubject(operand);
+  if (!subject) return std::nullopt;
+  auto text = Decompile(*subject);
+  if (!text) {
+    Complain("explain", fmt::format("{}: {}", subject->name(), text.error().message));
+    return std::nullopt;
+  }
+  auto policy = Policy::FromText(operand, std::move(text->text));
+  return policy ? std::optional(*std::move(policy)) : std::nullopt;
+}
+
 }  // namespace
 
 int RunExplain(const Arguments& arguments) {
   std::optional<Policy> policy;
   if (const auto path = arguments.Value("policy")) {
-    policy = LoadPolicy(std::string(*path));
+    policy = LoadRules(std::string(*path));
     if (!policy) return kBadInput;
   }
   std::vector<std::string> paths = arguments.operands;

@@ -29,27 +29,26 @@ std::optional<LintSeverity> FindSeverity(std::string_view name) {
 // The findings of one file, mended first if asked. nullopt: it could not be read or written, which
 // has been said.
 std::optional<std::vector<LintFinding>> LintFile(const std::string& path, bool fix) {
-  auto bytes = ReadInput(path);
-  if (!bytes) {
-    Complain("lint", bytes.error().message);
-    return std::nullopt;
-  }
-  const std::string name = path == "-" ? "<stdin>" : path;
-  const auto complain = [](const Diagnostics& diagnostics) {
-    for (const Diagnostic& diagnostic : diagnostics.all) PrintDiagnostic(diagnostic);
-    return std::nullopt;
-  };
-  auto subject = Subject::FromBytes(name, *bytes);
-  if (!subject) return complain(subject.error());
+  const auto subject = LoadSubject(path);
+  if (!subject) return std::nullopt;
   if (!fix) return Lint(*subject);
   if (!subject->is_policy()) {
     Complain("lint", fmt::format("{}: --fix mends policies, not filters", path));
     return Lint(*subject);
   }
-  auto fixed = FixPolicyText(name, *bytes);
+  const auto bytes = ReadInput(path);
+  if (!bytes) {
+    Complain("lint", bytes.error().message);
+    return std::nullopt;
+  }
+  const auto complain = [](const Diagnostics& diagnostics) {
+    for (const Diagnostic& diagnostic : diagnostics.all) PrintDiagnostic(diagnostic);
+    return std::nullopt;
+  };
+  auto fixed = FixPolicyText(path, *bytes);
   if (!fixed) return complain(fixed.error());
   if (*fixed == *bytes) return Lint(*subject);
-  auto again = Subject::FromBytes(name, *fixed);
+  auto again = Subject::FromBytes(path, *fixed);
   if (!again) return complain(again.error());
   if (!ReplaceFile("lint", path, *fixed)) return std::nullopt;
   return Lint(*again);

@@ -19,14 +19,23 @@ struct Outcome {
   Proof proof;
 };
 
+// False: the kernel does not confirm it, which has been said.
+template <typename... Parts>
+bool Replayed(Parts&... parts) {
+  const auto done = ReplayOnKernel(parts...);
+  if (!done) Complain("prove", done.error().message);
+  return done.has_value();
+}
+
 std::optional<Outcome> AboutCall(const Subject& subject, const std::string& kind,
-                                 const std::string& call) {
+                                 const std::string& call, bool is_live) {
   const bool never = kind == "never";
   auto proof = never ? ProveNever(subject, call) : ProveAlways(subject, call);
   if (!proof) {
     Complain("prove", proof.error().message);
     return std::nullopt;
   }
+  if (is_live && !Replayed(subject, *proof)) return std::nullopt;
   Outcome outcome;
   const std::string& name = subject.name();
   outcome.holds =
@@ -38,11 +47,12 @@ std::optional<Outcome> AboutCall(const Subject& subject, const std::string& kind
 }
 
 std::optional<Outcome> AboutOther(const Subject& subject, const std::string& kind,
-                                  const std::string& path) {
+                                  const std::string& path, bool is_live) {
   const auto other = LoadSubject(path);
   if (!other) return std::nullopt;
   const bool equal = kind == "equal";
-  const Comparison comparison = Compare(subject, *other);
+  Comparison comparison = Compare(subject, *other);
+  if (is_live && !Replayed(subject, *other, comparison)) return std::nullopt;
   Outcome outcome;
   const char* relation = equal ? "equal to" : "a subset of";
   outcome.holds = fmt::format("{} is {} {}", subject.name(), relation, other->name());
@@ -55,6 +65,7 @@ std::optional<Outcome> AboutOther(const Subject& subject, const std::string& kin
     if (!equal && difference.kind != Difference::Kind::kTighter) continue;
     outcome.proof.witness = difference.witness;
     outcome.proof.witness_text = difference.witness_text;
+    outcome.proof.live = difference.live;
     outcome.proof.action =
         fmt::format("{}, by {} {}", difference.a_action, other->name(), difference.b_action);
     break;
@@ -68,8 +79,9 @@ std::string Describe(const Outcome& outcome) {
     case Answer::kHolds:
       return fmt::format("{}: proved\n", outcome.holds);
     case Answer::kFails:
-      return fmt::format("{}\n  witness   {}  → {}\n", outcome.fails, proof.witness_text,
-                         proof.action);
+      return fmt::format("{}\n  witness   {}  → {}\n{}", outcome.fails, proof.witness_text,
+                         proof.action,
+                         proof.live.empty() ? "" : fmt::format("  live      {}\n", proof.live));
     case Answer::kUndecided:
       break;
   }
@@ -86,20 +98,21 @@ int RunProve(const Arguments& arguments) {
   }
   std::vector<std::pair<std::string, std::string>> statements;
   for (const auto& option : arguments.options) {
-    if (option.first != "json") statements.push_back(option);
+    if (option.first != "json" && option.first != "live") statements.push_back(option);
   }
   if (statements.empty()) {
     return UsageError(verb, "nothing to prove; for instance --never 'ptrace'");
   }
   const auto subject = LoadSubject(arguments.operands[0]);
   if (!subject) return kBadInput;
+  const bool is_live = arguments.Has("live");
   int status = kHolds;
   std::string text;
   std::vector<Proof> proofs;
   for (const auto& [kind, value] : statements) {
     const bool about_call = kind == "never" || kind == "always";
-    auto outcome =
-        about_call ? AboutCall(*subject, kind, value) : AboutOther(*subject, kind, value);
+    auto outcome = about_call ? AboutCall(*subject, kind, value, is_live)
+                              : AboutOther(*subject, kind, value, is_live);
     if (!outcome) return kBadInput;
     // One statement that is wrong is a clear "no", whatever is open about the others.
     const int own = StatusOf(outcome->proof.answer);

@@ -6,34 +6,16 @@
 #include "cli/exit_status.h"
 #include "cli/output.h"
 #include "cli/verbs.h"
-#include "fmt/format.h"
 
 namespace callgate::cli {
-namespace {
-
-// nullopt: it could not be read, which has been said.
-std::optional<Subject> ReadSource(const std::string& path) {
-  auto bytes = ReadInput(path);
-  if (!bytes) {
-    Complain("report", bytes.error().message);
-    return std::nullopt;
-  }
-  const std::string name = path == "-" ? "<stdin>" : path;
-  auto subject = Subject::FromBytes(name, std::move(*bytes));
-  if (subject) return std::move(*subject);
-  for (const Diagnostic& diagnostic : subject.error().all) PrintDiagnostic(diagnostic);
-  return std::nullopt;
-}
-
-}  // namespace
 
 int RunReport(const Arguments& arguments) {
   const Verb& verb = VerbNamed("report");
   if (arguments.operands.empty()) return UsageError(verb, "no policy or filter given");
   if (arguments.operands.size() > 2) return UsageError(verb, "a report is about one or two");
-  const auto a = ReadSource(arguments.operands[0]);
+  const auto a = LoadSubject(arguments.operands[0]);
   std::optional<Subject> b;
-  if (arguments.operands.size() == 2) b = ReadSource(arguments.operands[1]);
+  if (arguments.operands.size() == 2) b = LoadSubject(arguments.operands[1]);
   if (!a || (arguments.operands.size() == 2 && !b)) return kBadInput;
   const std::string page = HtmlReport(*a, b ? &*b : nullptr);
   const std::string path(arguments.Value("output").value_or("-"));

@@ -1,4 +1,3 @@
-#include <charconv>
 #include <string>
 #include <vector>
 
@@ -34,12 +33,9 @@ int RunShow(const Arguments& arguments) {
   const Verb& verb = VerbNamed("show");
   if (arguments.operands.size() != 1) return UsageError(verb, "one process is shown");
   const std::string& word = arguments.operands[0];
-  pid_t pid = 0;
-  const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), pid);
-  if (error != std::errc() || end != word.data() + word.size() || pid <= 0) {
-    return UsageError(verb, fmt::format("'{}' is no process id", word));
-  }
-  const auto subject = Subject::FromProcess(pid);
+  const auto pid = ParseProcessId(word);
+  if (!pid) return UsageError(verb, fmt::format("'{}' is no process id", word));
+  const auto subject = Subject::FromProcess(*pid);
   if (!subject) {
     Complain("show", subject.error().message);
     return kBadInput;

@@ -150,7 +150,8 @@ std::string ComparisonJson(const Subject& a, const Subject& b, const Comparison&
                            {"every_argument", one.every_argument},
                            {"a_action", one.a_action},
                            {"b_action", one.b_action},
-                           {"witness", WitnessJson(one.witness, one.witness_text)}});
+                           {"witness", WitnessJson(one.witness, one.witness_text)},
+                           {"live", one.live}});
   }
   return Dump({{"a", a.name()},
                {"b", b.name()},
@@ -170,6 +171,7 @@ std::string ProofsJson(const std::vector<Proof>& proofs) {
                    {"answer", AnswerName(proof.answer)},
                    {"witness", fails ? WitnessJson(proof.witness, proof.witness_text) : Json()},
                    {"action", proof.action},
+                   {"live", proof.live},
                    {"undecided", proof.undecided}});
   }
   return Dump(all);

@@ -3,10 +3,12 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <charconv>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <system_error>
 #include <utility>
 
 #include "cli/exit_status.h"
@@ -14,6 +16,8 @@
 
 namespace callgate::cli {
 namespace {
+
+constexpr std::string_view kProcess = "pid:";
 
 Diagnostics Unreadable(const std::string& path, const Error& error) {
   Diagnostic unreadable;
@@ -106,12 +110,32 @@ std::optional<Policy> LoadPolicy(const std::string& path) {
   return std::move(*policy);
 }
 
-std::optional<Subject> LoadSubject(const std::string& path) {
+bool IsProcess(std::string_view operand) { return operand.starts_with(kProcess); }
+
+std::optional<pid_t> ParseProcessId(std::string_view text) {
+  pid_t pid = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), pid);
+  const bool is_whole = error == std::errc() && end == text.data() + text.size();
+  return is_whole && pid > 0 ? std::optional(pid) : std::nullopt;
+}
+
+std::optional<Subject> LoadSubject(const std::string& operand) {
   std::expected<Subject, Diagnostics> subject = [&]() -> std::expected<Subject, Diagnostics> {
-    if (path != "-") return Subject::FromFile(path);
-    auto bytes = ReadInput(path);
+    if (IsProcess(operand)) {
+      const auto pid = ParseProcessId(std::string_view(operand).substr(kProcess.size()));
+      if (!pid) {
+        const Error error{fmt::format("'{}' names no process; write pid:41, or ./{} for a file",
+                                      operand, operand)};
+        return std::unexpected(Unreadable(operand, error));
+      }
+      auto live = Subject::FromProcess(*pid);
+      if (live) return *std::move(live);
+      return std::unexpected(Unreadable(operand, live.error()));
+    }
+    if (operand != "-") return Subject::FromFile(operand);
+    auto bytes = ReadInput(operand);
     if (bytes) return Subject::FromBytes("<stdin>", std::move(*bytes));
-    return std::unexpected(Unreadable(path, bytes.error()));
+    return std::unexpected(Unreadable(operand, bytes.error()));
   }();
   if (subject) return std::move(*subject);
   for (const Diagnostic& finding : subject.error().all) PrintDiagnostic(finding);

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/types.h>
+
 #include <expected>
 #include <optional>
 #include <string>
@@ -26,8 +28,12 @@ std::expected<Policy, Diagnostics> ReadPolicy(const std::string& path);
 // The same, printing every finding on stderr. nullopt: there was an error.
 std::optional<Policy> LoadPolicy(const std::string& path);
 
-// A policy or a filter, "-" for standard input; prints why it is refused.
-std::optional<Subject> LoadSubject(const std::string& path);
+// A policy or a filter: "-" is standard input, "pid:41" the filters that process 41 is under (a
+// file of that name is "./pid:41"). Prints why it is refused.
+std::optional<Subject> LoadSubject(const std::string& operand);
+bool IsProcess(std::string_view operand);
+// "41"; nullopt: no process can have that id.
+std::optional<pid_t> ParseProcessId(std::string_view text);
 // The exit status that says an answer.
 int StatusOf(Answer answer);
 

@@ -44,13 +44,16 @@ constexpr Option kExplainOptions[] = {
     kJson,
 };
 
-constexpr Option kDiffOptions[] = {kJson};
+constexpr Option kLive{"live", 0, "", "try every witness on the running kernel too"};
+
+constexpr Option kDiffOptions[] = {kLive, kJson};
 
 constexpr Option kProveOptions[] = {
     {"never", 0, "CALL", "no call like this is ever allowed"},
     {"always", 0, "CALL", "every call like this is allowed"},
     {"subset-of", 0, "B", "SUBJECT is at least as strict as B on every call"},
     {"equal", 0, "B", "SUBJECT and B decide every call alike"},
+    kLive,
     kJson,
 };
 constexpr Option kPlanOptions[] = {kJson};
@@ -159,15 +162,17 @@ constexpr Verb kVerbs[] = {
      "Compares two policies or filters over every possible call and prints where they\n"
      "differ, each time with a witness: a call that both have been run on. LOOSER and\n"
      "TIGHTER say how B decides. A and B may each be a policy, one that 'import' reads,\n"
-     "or a filter as 'compile' writes it; '-' is standard input.\n"
+     "a filter as 'compile' writes it, or 'pid:41', what process 41 is under; '-' is\n"
+     "standard input.\n"
      "\n"
      "Exits 0 if B is a subset of A (for every call at least as strict), 1 if B allows\n"
      "or softens something, 3 if that cannot be decided.",
      kDiffOptions, RunDiff, kBadInput},
     {"prove", "can this call ever be allowed? is this as strict as that?", "SUBJECT",
-     "Proves statements about SUBJECT, a policy or a filter as 'compile' writes it, over\n"
-     "every possible call. A CALL is written as for 'eval'; its arguments are what the\n"
-     "kernel reads: socket(40) is socket(0x100000028) too.\n"
+     "Proves statements about SUBJECT, a policy, a filter as 'compile' writes it, or\n"
+     "'pid:41', what process 41 is under, over every possible call. A CALL is written as\n"
+     "for 'eval'; its arguments are what the kernel reads: socket(40) is\n"
+     "socket(0x100000028) too.\n"
      "\n"
      "Exits 0 if all statements hold, 1 if one does not (a witness is printed), 3 if one\n"
      "cannot be decided.",
@@ -209,17 +214,18 @@ constexpr Verb kVerbs[] = {
      kPlanOptions, RunPlan, kBadInput},
     {"lint", "the mistakes experts look for", "FILE...",
      "Looks for mistakes in policies and filters ('-' is standard input): filters in\n"
-     "the formats raw, hex, json and listing, by whatever tool. Each finding has an id,\n"
-     "which callgate-lint(7) explains, and a call that shows it. A comment in the\n"
-     "policy, '# lint: allow CG0501 REASON', suppresses one.\n"
+     "the formats raw, hex, json and listing, by whatever tool; 'pid:41' is what process\n"
+     "41 is under. Each finding has an id, which callgate-lint(7) explains, and a call\n"
+     "that shows it. A comment in the policy, '# lint: allow CG0501 REASON', suppresses\n"
+     "one.\n"
      "\n"
      "Exits 0 if there is no finding of the level, 1 if there is, 2 if a FILE is bad.",
      kLintOptions, RunLint, kBadInput},
     {"report", "a policy or filter as a page for people", "A [B]",
      "Writes one self-contained HTML page about the policy or filter A ('-' is standard\n"
-     "input): every call by group with its verdict, argument rules in words, what lint\n"
-     "finds, which calls the kernel runs the filter for. With B, every difference\n"
-     "between the two with a call that shows it.",
+     "input, 'pid:41' what process 41 is under): every call by group with its verdict,\n"
+     "argument rules in words, what lint finds, which calls the kernel runs the filter\n"
+     "for. With B, every difference between the two with a call that shows it.",
      kReportOptions, RunReport, kBadInput},
     {"doctor", "what of callgate works on this machine", "",
      "Probes the kernel and this process's rights, and says what each gap means and\n"
