@@ -6,8 +6,10 @@ usage: live_test.py CALLGATE
 """
 
 import ctypes
+import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -127,6 +129,75 @@ class Refusals(Live):
         self.addCleanup(child.wait)
         self.addCleanup(child.kill)
         self.assertEqual(callgate("lint", f"pid:{child.pid}"), (2, "", f"error: process {child.pid} has no seccomp filter\n"))
+
+
+class LastRun(Live):
+    """What `run` kept for `explain --last`."""
+
+    POLICY = "default: errno(EPERM)\n@system-service\nmkdir: else -> errno(EACCES)\n"
+
+    def ask(self, *arguments, home=None, **more):
+        done = subprocess.run([CALLGATE, *arguments], cwd=self.at, capture_output=True, text=True, timeout=60, check=False,
+                              env={"PATH": os.environ["PATH"], "LC_ALL": "C", **({"HOME": str(home)} if home else {})}, **more)
+        return done.returncode, done.stdout, re.sub(r"pid \d+", "pid N", done.stderr)
+
+    def setUp(self):
+        super().setUp()
+        (self.at / "m.cg").write_text("default: allow\nmkdir: else -> errno(EACCES)\n")
+        (self.at / "ok.cg").write_text("default: allow\nmkdir: mode == 0o777\n")
+
+    def run_denied(self):
+        return self.ask("run", "m.cg", "--", "mkdir", "x", home=self.at)
+
+    def test_the_report_is_printed_again(self):
+        status, _, report = self.run_denied()
+        self.assertEqual(status, 1)
+        status, out, err = self.ask("explain", "--last", home=self.at)
+        report = "".join(line for line in report.splitlines(True) if not line.startswith("mkdir:"))
+        self.assertEqual((status, re.sub(r"pid \d+", "pid N", out), err), (0, "mkdir x (pid N), status 1\n" + report, ""))
+
+    def test_with_the_mended_policy_it_says_that_the_call_is_allowed_now(self):
+        self.run_denied()
+        self.assertTrue(self.ask("explain", "-l", "-p", "ok.cg", home=self.at)[1].endswith("  policy    ok.cg allows it\n"))
+        self.assertIn("  policy    errno(EACCES)\n", self.ask("explain", "-l", "-p", "m.cg", home=self.at)[1])
+
+    def test_json_has_the_registers(self):
+        self.run_denied()
+        told = json.loads(self.ask("explain", "--last", "--json", home=self.at)[1])
+        self.assertEqual((told["command"], told["status"], len(told["denials"])), (["mkdir", "x"], 1, 1))
+        denial = told["denials"][0]
+        self.assertEqual((denial["call"], denial["outcome"], denial["registers"]["nr"], denial["registers"]["args"][1]),
+                         ('mkdir(pathname="x", mode=0777)', "EACCES", 83, 0o777))
+
+    def test_many_denials_are_counted(self):
+        self.ask("run", "m.cg", "--", "sh", "-c", "for i in $(seq 40); do mkdir x$i; mkdir y; done", home=self.at)
+        out = self.ask("explain", "--last", home=self.at)[1]
+        self.assertEqual(out.count("callgate: denied  mkdir(pathname="), 16)
+        self.assertRegex(out, r"callgate: denied  mkdir\(…\)\n  again     \d+ times, with other arguments\n$")
+
+    def test_nothing_is_kept(self):
+        where = f"{self.at}/.local/state/callgate"
+        none = (0, "", f"callgate explain: no denial of 'callgate run' is kept in {where}\n")
+        self.assertEqual(self.ask("explain", "--last", home=self.at), none)
+        self.ask("run", "ok.cg", "--", "true", home=self.at)
+        self.ask("run", "--no-supervisor", "m.cg", "--", "mkdir", "x", home=self.at)
+        self.assertEqual(self.ask("explain", "--last", home=self.at), none)
+        self.assertFalse((self.at / ".local").exists())
+
+    def test_nobody_says_where(self):
+        self.assertEqual(self.ask("run", "m.cg", "--", "mkdir", "x")[0], 1)
+        self.assertEqual(self.ask("explain", "--last"),
+                         (2, "", "callgate explain: neither XDG_STATE_HOME nor HOME says where denials are kept\n"))
+
+    def test_a_folder_that_cannot_be_written_does_not_stop_the_program(self):
+        (self.at / ".local").write_text("a file")
+        status, _, err = self.run_denied()
+        self.assertEqual(status, 1)
+        self.assertIn("callgate: denied  mkdir", err)
+
+    def test_a_log_and_the_last_run_are_two_questions(self):
+        self.assertEqual(self.ask("explain", "--last", "log")[2],
+                         "callgate explain: --last reads what 'run' kept, and no log; see 'callgate explain --help'\n")
 
 
 if __name__ == "__main__":

@@ -290,6 +290,7 @@ std::expected<launch::LaunchPlan, LaunchError> MakePlan(const LaunchOptions& opt
                                                              : launch::ReportFormat::kText;
   supervision.status_fd = options.status_fd;
   supervision.audit_fd = options.audit_fd;
+  supervision.state_folder = options.state_folder;
   plan.supervision = std::move(supervision);
   return plan;
 }

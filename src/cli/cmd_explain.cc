@@ -7,12 +7,14 @@
 #include <vector>
 
 #include "callgate/analysis.h"
+#include "callgate/launch.h"
 #include "cli/exit_status.h"
 #include "cli/json_output.h"
 #include "cli/output.h"
 #include "cli/verbs.h"
 #include "cli/verdict_text.h"
 #include "fmt/format.h"
+#include "fmt/ranges.h"
 
 namespace callgate::cli {
 namespace {
@@ -80,14 +82,67 @@ std::optional<Policy> LoadRules(const std::string& operand) {
   return policy ? std::optional(*std::move(policy)) : std::nullopt;
 }
 
+// What the policy says now; unlike a record, the registers are known.
+std::string NowByPolicy(const Policy& policy, const Denial& denial) {
+  const Verdict verdict = policy.Evaluate(denial.registers);
+  if (verdict.source == VerdictSource::kLook) {
+    return fmt::format("  policy    {} decides by what registers do not tell\n", verdict.place);
+  }
+  if (verdict.allowed()) return fmt::format("  policy    {} allows it\n", policy.name());
+  return "  policy    " + VerdictText(verdict);
+}
+
+std::string Headline(const LastRun& run) {
+  std::string text = fmt::format("{} (pid {})", fmt::join(run.command, " "), run.pid);
+  if (run.status) text += fmt::format(", status {}", *run.status);
+  return text + "\n";
+}
+
+int ExplainLastRun(const Arguments& arguments, const std::optional<Policy>& policy) {
+  const std::string folder = StateFolder();
+  if (folder.empty()) {
+    Complain("explain", "neither XDG_STATE_HOME nor HOME says where denials are kept");
+    return kBadInput;
+  }
+  const auto run = ReadLastRun(folder);
+  if (!run) {
+    Complain("explain", run.error().message);
+    return kBadInput;
+  }
+  if (arguments.Has("json")) {
+    return Finish(LastRunJson(*run ? **run : LastRun{}), kHolds);
+  }
+  if (!*run) {
+    Complain("explain", fmt::format("no denial of 'callgate run' is kept in {}", folder));
+    return kHolds;
+  }
+  std::string text = Headline(**run);
+  for (const Denial& denial : (*run)->denials) {
+    const bool is_one = denial.pid != 0;
+    text += is_one ? denial.text : fmt::format("callgate: denied  {}\n", denial.call);
+    if (denial.repeats > 0) {
+      text += fmt::format("  again     {} {}{}\n", denial.repeats,
+                          denial.repeats == 1 ? "time" : "times",
+                          is_one ? "" : ", with other arguments");
+    }
+    if (policy && is_one) text += NowByPolicy(*policy, denial);
+  }
+  return Finish(text, kHolds);
+}
+
 }  // namespace
 
 int RunExplain(const Arguments& arguments) {
+  const bool is_last = arguments.Has("last");
+  if (is_last && !arguments.operands.empty()) {
+    return UsageError(VerbNamed("explain"), "--last reads what 'run' kept, and no log");
+  }
   std::optional<Policy> policy;
   if (const auto path = arguments.Value("policy")) {
     policy = LoadRules(std::string(*path));
     if (!policy) return kBadInput;
   }
+  if (is_last) return ExplainLastRun(arguments, policy);
   std::vector<std::string> paths = arguments.operands;
   if (paths.empty()) paths.emplace_back("-");
   std::vector<LogRecord> records;

@@ -30,6 +30,7 @@ int RunRun(const Arguments& arguments) {
 
   LaunchOptions options;
   options.argv = arguments.command;
+  options.state_folder = StateFolder();
   options.supervisor = !arguments.Has("no-supervisor");
   options.format = arguments.Has("json") ? ReportFormat::kJson : ReportFormat::kText;
   if (!options.supervisor &&

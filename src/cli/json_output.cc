@@ -141,6 +141,29 @@ std::string LogRecordsJson(const std::vector<LogRecord>& records) {
   return Dump(all);
 }
 
+std::string LastRunJson(const LastRun& run) {
+  Json denials = Json::array();
+  for (const Denial& denial : run.denials) {
+    denials.push_back({{"call", denial.call},
+                       {"outcome", denial.outcome},
+                       {"pid", denial.pid},
+                       {"tid", denial.tid},
+                       {"process", denial.process},
+                       {"thread", denial.thread},
+                       {"place", denial.place},
+                       {"rule", denial.rule},
+                       {"reason", denial.reason},
+                       {"add", denial.add},
+                       {"group", denial.group},
+                       {"repeats", denial.repeats},
+                       {"registers", WitnessJson(denial.registers, denial.call)}});
+  }
+  return Dump({{"command", run.command},
+               {"pid", run.pid},
+               {"status", run.status ? Json(*run.status) : Json()},
+               {"denials", denials}});
+}
+
 std::string ComparisonJson(const Subject& a, const Subject& b, const Comparison& comparison) {
   Json differences = Json::array();
   for (const Difference& one : comparison.differences) {

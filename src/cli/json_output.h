@@ -5,6 +5,7 @@
 
 #include "callgate/analysis.h"
 #include "callgate/compile.h"
+#include "callgate/launch.h"
 #include "callgate/lint.h"
 #include "callgate/policy.h"
 #include "callgate/system.h"
@@ -17,6 +18,7 @@ std::string DiagnosticsJson(const std::vector<Diagnostic>& diagnostics);
 std::string FindingsJson(const std::vector<LintFinding>& findings);
 std::string EvaluationsJson(const std::vector<Evaluation>& evaluations);
 std::string LogRecordsJson(const std::vector<LogRecord>& records);
+std::string LastRunJson(const LastRun& run);
 std::string ComparisonJson(const Subject& a, const Subject& b, const Comparison& comparison);
 std::string ProofsJson(const std::vector<Proof>& proofs);
 std::string ReportJson(const CompileReport& report);

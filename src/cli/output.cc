@@ -90,6 +90,18 @@ bool WriteFile(std::string_view verb, const std::string& path, std::string_view 
   return false;
 }
 
+std::string StateFolder() {
+  auto absolute = [](const char* name) {
+    const char* value = std::getenv(name);
+    return std::string(value != nullptr && *value == '/' ? value : "");
+  };
+  if (const std::string state = absolute("XDG_STATE_HOME"); !state.empty()) {
+    return state + "/callgate";
+  }
+  const std::string home = absolute("HOME");
+  return home.empty() ? "" : home + "/.local/state/callgate";
+}
+
 void PrintDiagnostic(const Diagnostic& diagnostic) {
   std::fputs((UseColor(STDERR_FILENO) ? diagnostic.color_text : diagnostic.text).c_str(), stderr);
 }

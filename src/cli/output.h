@@ -50,6 +50,9 @@ bool ReplaceFile(std::string_view verb, const std::string& path, const std::stri
 // False: it failed, and the verb has said so.
 bool WriteFile(std::string_view verb, const std::string& path, std::string_view bytes);
 
+// Where callgate keeps what it knows between two commands (XDG_STATE_HOME); "" if nobody says.
+std::string StateFolder();
+
 void PrintDiagnostic(const Diagnostic& diagnostic);
 
 }  // namespace callgate::cli

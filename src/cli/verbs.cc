@@ -40,6 +40,7 @@ constexpr Option kAsmOptions[] = {
 constexpr Option kEvalOptions[] = {kJson};
 
 constexpr Option kExplainOptions[] = {
+    {"last", 'l', "", "the denials of the last 'callgate run' that had any"},
     {"policy", 'p', "POLICY", "name the rule that decides, and the line that would allow the call"},
     kJson,
 };
@@ -156,7 +157,9 @@ constexpr Verb kVerbs[] = {
      "Reads lines of the kernel's or the audit daemon's log from each LOG, or from\n"
      "standard input, and tells every call that a filter denied, killed for or logged\n"
      "(records of type 1326): which program, which call, what the filter did, how often.\n"
-     "Records have no arguments, so with a policy the rule may depend on them.",
+     "Records have no arguments, so with a policy the rule may depend on them.\n"
+     "With --last no log is read: the reports of the last 'callgate run' are printed\n"
+     "again, and with a policy what it says of them now.",
      kExplainOptions, RunExplain, kBadInput},
     {"diff", "did this change loosen a policy?", "A B",
      "Compares two policies or filters over every possible call and prints where they\n"

@@ -251,7 +251,9 @@ void RunSupervisor(const SupervisorContext& context, int socket) {
   ReportFormat format =
       context.plan.supervision ? context.plan.supervision->format : ReportFormat::kText;
   Reporter reporter(format, Output(base::UniqueFd(errors_fd)), Output(base::UniqueFd(status_fd)),
-                    Output(base::UniqueFd(audit_fd)));
+                    Output(base::UniqueFd(audit_fd)),
+                    DenialRecord(context.plan.supervision ? context.plan.supervision->state_folder
+                                                          : std::string()));
   WatchSetup setup{.program = context.program, .socket = socket, .signals = signals.get()};
   Watch(context.kernel, context.plan, setup, reporter);
 }

@@ -80,6 +80,7 @@ struct Supervision {
   ReportFormat format = ReportFormat::kText;
   int status_fd = -1;  // JSON lines: started, denied, exited; -1: none
   int audit_fd = -1;   // JSON lines: every call that the supervisor decided, and counts; -1: none
+  std::string state_folder = {};  // keeps the denials there (last_denials.h); "": nowhere
 };
 
 struct LaunchPlan {

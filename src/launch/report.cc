@@ -41,26 +41,41 @@ std::string OutcomeText(const abi::Call& call, abi::Action verdict) {
   return name ? std::string(*name) : fmt::format("errno {}", verdict.data);
 }
 
-std::string DenialText(const Denial& denial) {
-  const Explanation& why = denial.explanation;
-  std::string text = fmt::format("callgate: denied  {}  → {}   {}\n", denial.decoded.text,
-                                 OutcomeText(denial.call, why.verdict), Who(denial.who));
-  std::string rule = Escape(why.place);
-  if (!why.rule.empty()) rule += (rule.empty() ? "" : "  ") + why.rule;
+std::string DenialText(const KeptDenial& denial) {
+  std::string text = fmt::format("callgate: denied  {}  → {}   {}\n", denial.call, denial.outcome,
+                                 Who(denial.who));
+  std::string rule = Escape(denial.place);
+  if (!denial.rule.empty()) rule += (rule.empty() ? "" : "  ") + denial.rule;
   if (!rule.empty()) {
-    text += Line("rule", rule, why.reason.empty() ? "" : fmt::format("({})", why.reason));
+    text += Line("rule", rule, denial.reason.empty() ? "" : fmt::format("({})", denial.reason));
   }
-  if (!why.add.empty()) {
-    text += Line("add", why.add, why.group.empty() ? "" : fmt::format("# {}", why.group));
+  if (!denial.add.empty()) {
+    text += Line("add", denial.add, denial.group.empty() ? "" : fmt::format("# {}", denial.group));
   }
   return text;
 }
 
-Reporter::Reporter(ReportFormat format, Output errors, Output status, Output audit)
+std::string DenialText(const Denial& denial) {
+  const Explanation& why = denial.explanation;
+  return DenialText(KeptDenial{.call = denial.decoded.text,
+                               .outcome = OutcomeText(denial.call, why.verdict),
+                               .who = denial.who,
+                               .place = why.place,
+                               .rule = why.rule,
+                               .reason = why.reason,
+                               .add = why.add,
+                               .group = why.group,
+                               .registers = denial.call,
+                               .action = abi::ToString(why.verdict)});
+}
+
+Reporter::Reporter(ReportFormat format, Output errors, Output status, Output audit,
+                   DenialRecord record)
     : format_(format),
       errors_(std::move(errors)),
       status_(std::move(status)),
-      audit_(std::move(audit)) {}
+      audit_(std::move(audit)),
+      record_(std::move(record)) {}
 
 void Reporter::Decided(const AuditRecord& record) {
   std::string json = AuditJson(record);
@@ -77,7 +92,9 @@ void Reporter::Finished(int patience_ms) {
 
 void Reporter::Started(pid_t pid, std::span<const std::string> argv) {
   std::lock_guard lock(mutex_);
-  status_.Write(StartedJson(pid, argv));
+  const std::string json = StartedJson(pid, argv);
+  status_.Write(json);
+  record_.Note(json);
 }
 
 void Reporter::Denied(const abi::Call& call, pid_t tid, const Explanation& explanation,
@@ -87,7 +104,7 @@ void Reporter::Denied(const abi::Call& call, pid_t tid, const Explanation& expla
                                          explanation.place, explanation.verdict.value());
   std::string others_key = report_class + "…";
   std::unique_lock lock(mutex_);
-  if (!errors_.open() && !status_.open()) return;
+  if (!errors_.open() && !status_.open() && !record_.enabled()) return;
   auto is_flood = [&] {
     auto others = entries_.find(others_key);
     if (others != entries_.end()) ++others->second.repeats;
@@ -123,6 +140,7 @@ void Reporter::Denied(const abi::Call& call, pid_t tid, const Explanation& expla
   std::string json = DenialJson(denial);
   errors_.Write(format_ == ReportFormat::kJson ? json : DenialText(denial));
   status_.Write(json);
+  record_.Denied(json);
 }
 
 void Reporter::Failed(const base::Error& error) {
@@ -144,12 +162,15 @@ void Reporter::FlushCounts() {
                     count == 1 ? "time" : "times", entry.others ? ", with other arguments" : "");
     errors_.Write(format_ == ReportFormat::kJson ? json : text);
     status_.Write(json);
+    record_.Note(json);
   }
 }
 
 void Reporter::Exited(int status, int patience_ms) {
   std::lock_guard lock(mutex_);
-  status_.Write(ExitedJson(status));
+  const std::string json = ExitedJson(status);
+  status_.Write(json);
+  record_.NoteEnd(json);
   status_.Drain(patience_ms);
   status_.Close();
   errors_.Drain(patience_ms);

@@ -13,6 +13,7 @@
 #include "abi/call.h"
 #include "kernel/kernel.h"
 #include "launch/decode.h"
+#include "launch/last_denials.h"
 #include "launch/launch.h"
 #include "launch/output.h"
 #include "launch/target.h"
@@ -33,6 +34,7 @@ struct Denial {
 //     rule      app.cg:12  default errno(EPERM)          (no rule mentions fdatasync)
 //     add       fdatasync                                # @sync: fsync fdatasync sync_file_range
 std::string DenialText(const Denial& denial);
+std::string DenialText(const KeptDenial& denial);
 // "EPERM", "SIGSYS (kill)", "SIGSYS (trap(3))".
 std::string OutcomeText(const abi::Call& call, abi::Action verdict);
 
@@ -64,7 +66,8 @@ std::string AuditCountsJson(const AuditCounts& counts);
 // Several threads may report.
 class Reporter {
  public:
-  Reporter(ReportFormat format, Output errors, Output status, Output audit = {});
+  Reporter(ReportFormat format, Output errors, Output status, Output audit = {},
+           DenialRecord record = DenialRecord());
 
   void Started(pid_t pid, std::span<const std::string> argv);
   // Looks at the calling thread through `view`; it must be held: waiting for its answer, or
@@ -108,6 +111,7 @@ class Reporter {
   Output errors_;
   Output status_;
   Output audit_;
+  DenialRecord record_;
   AuditCounts counts_;
   std::map<std::string, Entry> entries_;           // by class, then key
   std::map<std::string, std::uint32_t> distinct_;  // reports written, by class
