@@ -43,7 +43,24 @@ Soundness LookOfAll(const Rule& rule) {
   return look;
 }
 
+bool IsLeftOutside(PolicyAction action) {
+  return action.verb == Verb::kNotify || action.verb == Verb::kAsk;
+}
+
 bool IsAlways(const Expr& expr) { return expr.kind == Expr::Kind::kConstant && expr.truth; }
+
+// `notify` alone is what a filter can say, to whoever listens.
+bool IsSupervised(PolicyAction action) {
+  return action.verb == Verb::kReturn || action.verb == Verb::kContinueUnchecked ||
+         action.verb == Verb::kAsSupervisor || action.verb == Verb::kAsk;
+}
+bool NeedsSupervisorFor(const Rule& rule) {
+  return std::ranges::any_of(rule.lists, [](const ClauseList& list) {
+    return std::ranges::any_of(list.clauses, [](const Clause& clause) {
+      return LooksDeep(clause.predicate) || IsSupervised(clause.action);
+    });
+  });
+}
 
 // The first test behind a register, for messages.
 const DeepSubject* FirstSubject(const Expr& expr) {
@@ -138,7 +155,9 @@ void CheckAction(PolicyAction action, base::Span span, abi::ArchId arch, const R
     case Verb::kContinueUnchecked:
     case Verb::kLook:
       return;
-    case Verb::kAllow: {
+    case Verb::kAllow:
+    case Verb::kNotify:
+    case Verb::kAsk: {
       if (PerformanceOf(arch, rule.syscall) != Performance::kNone) return;
       std::vector<base::Note> notes{
           {"if the kernel went on with the call it would read the memory again, and another thread "
@@ -150,9 +169,10 @@ void CheckAction(PolicyAction action, base::Span span, abi::ArchId arch, const R
       std::ranges::move(AdviceFor(rule.syscall), std::back_inserter(notes));
       report.Error(
           span,
-          fmt::format("{} is allowed here after a look at '{}', and needs the supervisor, which "
+          fmt::format("{} {} allowed here after a look at '{}', and needs the supervisor, which "
                       "does not yet perform {}",
-                      rule.syscall, looked, rule.syscall),
+                      rule.syscall, action.verb == Verb::kAllow ? "is" : "can be", looked,
+                      rule.syscall),
           std::move(notes));
       return;
     }
@@ -162,14 +182,13 @@ void CheckAction(PolicyAction action, base::Span span, abi::ArchId arch, const R
     case Verb::kTrap:
     case Verb::kTrace:
     case Verb::kLog:
-    case Verb::kNotify:
-    case Verb::kAsk:
-      report.Error(span,
-                   fmt::format("'{}' cannot be given to {} after a look at '{}'",
-                               ToString(action, arch), rule.syscall, looked),
-                   {{"the supervisor can allow, fail a call with an errno, return(N), kill, or "
-                     "continue_unchecked",
-                     {}}});
+      report.Error(
+          span,
+          fmt::format("'{}' cannot be given to {} after a look at '{}'", ToString(action, arch),
+                      rule.syscall, looked),
+          {{"the supervisor can allow, fail a call with an errno, return(N), kill, notify, or "
+            "continue_unchecked",
+            {}}});
       return;
   }
 }
@@ -194,10 +213,12 @@ std::vector<PlannedRule> PlanPolicy(const TypedPolicy& policy) {
           bool looks = look != Soundness::kRegister;
           bool lends = action.verb == Verb::kAsSupervisor;
           Performance how = PerformanceOf(arch.arch, rule.syscall);
-          Soundness soundness = lends ? Soundness::kCopied : look;
-          if (looks && how == Performance::kPinned) soundness = Soundness::kPinned;
+          // Whoever is asked is told the copies, where there are any.
+          bool tells = IsLeftOutside(action) && how != Performance::kNone;
+          Soundness soundness = lends || tells ? Soundness::kCopied : look;
+          if ((looks || tells) && how == Performance::kPinned) soundness = Soundness::kPinned;
           if (looks && action.verb == Verb::kContinueUnchecked) soundness = Soundness::kUnchecked;
-          if (lends || (looks && action.verb == Verb::kAllow)) planned.performance = how;
+          if (lends || tells || (looks && action.verb == Verb::kAllow)) planned.performance = how;
           planned.clauses.push_back({clause, action, soundness});
         };
         for (const Clause& clause : list.clauses) {
@@ -214,15 +235,9 @@ std::vector<PlannedRule> PlanPolicy(const TypedPolicy& policy) {
 }
 
 bool NeedsSupervisor(const TypedPolicy& policy) {
-  auto supervised = [](PolicyAction action) {
-    return action.verb == Verb::kReturn || action.verb == Verb::kContinueUnchecked ||
-           action.verb == Verb::kAsSupervisor;
-  };
-  if (supervised(policy.default_action) || supervised(policy.unknown_action)) return true;
-  return std::ranges::any_of(PlanPolicy(policy), [&](const PlannedRule& rule) {
-    return std::ranges::any_of(rule.clauses, [&](const PlannedClause& clause) {
-      return clause.soundness != Soundness::kRegister || supervised(clause.action);
-    });
+  if (IsSupervised(policy.default_action) || IsSupervised(policy.unknown_action)) return true;
+  return std::ranges::any_of(policy.arches, [](const ArchPolicy& arch) {
+    return std::ranges::any_of(arch.rules, NeedsSupervisorFor);
   });
 }
 
@@ -315,7 +330,7 @@ void CheckBypasses(const TypedPolicy& policy, Report& report) {
   std::vector<PlannedRule> plan = PlanPolicy(policy);
   for (const Bypass& bypass : kBypasses) {
     auto performs = std::ranges::find_if(plan, [&](const PlannedRule& rule) {
-      return rule.performance != Performance::kNone &&
+      return rule.performance != Performance::kNone && NeedsSupervisorFor(*rule.rule) &&
              bypass.starts_programs == (rule.performance == Performance::kPinned);
     });
     if (performs == plan.end()) continue;

@@ -33,10 +33,43 @@ abi::Action KernelAction(PolicyAction action) {
   return abi::kKillProcess;
 }
 
+namespace {
+
+// Of the actions that the supervisor answers, which are one action to the kernel: the more of them
+// stand between the call and its effect, the stricter.
+int StrictnessOf(Verb verb) {
+  switch (verb) {
+    case Verb::kReturn:
+      return 3;
+    case Verb::kAsk:
+      return 2;
+    case Verb::kNotify:
+      return 1;
+    case Verb::kAllow:
+    case Verb::kErrno:
+    case Verb::kKillProcess:
+    case Verb::kKillThread:
+    case Verb::kTrap:
+    case Verb::kTrace:
+    case Verb::kLog:
+    case Verb::kContinueUnchecked:
+    case Verb::kAsSupervisor:
+    case Verb::kLook:
+      break;
+  }
+  return 0;
+}
+
+}  // namespace
+
 bool LaterWins(PolicyAction earlier, PolicyAction later) {
   if (earlier.verb == Verb::kLook) return later.verb == Verb::kKillProcess;
   if (later.verb == Verb::kLook) return earlier.verb != Verb::kKillProcess;
-  return KernelAction(later).Outranks(KernelAction(earlier));
+  abi::Action before = KernelAction(earlier), after = KernelAction(later);
+  if (before == abi::Action{abi::ActionKind::kUserNotif, 0} && before == after) {
+    return StrictnessOf(later.verb) > StrictnessOf(earlier.verb);
+  }
+  return after.Outranks(before);
 }
 
 bool LaterWins(const Verdict& earlier, const Verdict& later) {

@@ -4,7 +4,7 @@
 //        │ no
 //   act as the target (borrow.h), copy and pin everything the call is about (Performer::Prepare)
 //   does the notification still wait?  ──no──► the id may be another's by now: forget it all
-//   Decide: pure, on the copies
+//   Decide: pure, on the copies; where the policy says so, somebody outside, who is told the copies
 //        │ allow
 //   Performer::Perform on what is pinned; if it may wait, others go on meanwhile
 //   answer; a descriptor is put into the target before
@@ -38,6 +38,7 @@
 #include "abi/syscalls.h"
 #include "base/error.h"
 #include "fmt/format.h"
+#include "policy/performed.h"
 #include "supervise/borrow.h"
 #include "supervise/identities.h"
 #include "supervise/identity.h"
@@ -53,6 +54,15 @@ namespace {
 // EINTR of it or calls again, as the handler of the signal asks (SA_RESTART).
 constexpr int kRestartSystem = 512;  // ERESTARTSYS
 
+// nullptr: a call of that ABI is not performed.
+const abi::Syscall* FindPerformed(const abi::Call& call) {
+  auto arch = abi::ArchOfCall(call.arch, call.nr);
+  const abi::Syscall* syscall = arch ? abi::FindSyscall(*arch, call.nr) : nullptr;
+  bool is_performed = syscall != nullptr &&
+                      policy::PerformanceOf(*arch, syscall->name) != policy::Performance::kNone;
+  return is_performed ? syscall : nullptr;
+}
+
 // A performed call that was interrupted for the caller's sake.
 int InterruptedErrno(pid_t tid) {
   return PendingSignalOf(tid) == PendingSignal::kOwn ? kRestartSystem : EINTR;
@@ -65,6 +75,7 @@ struct CallState {
   Credentials acting;   // as whom it is performed
   std::optional<Inputs> inputs;
   std::unique_ptr<Performer> performer;
+  std::vector<Facts> agreed = {};  // what somebody outside was told before he answered
 };
 
 // With the supervisor's rights, and still so that what is made belongs to the caller: owners are
@@ -84,12 +95,14 @@ struct Engine::Impl {
   Impl(kernel::Kernel& seam, Fixed fixed) : kernel(seam), identities(seam, fixed) {}
 
   Outcome Answer(const Turn& turn, policy::PolicyAction action, std::string reason);
-  Outcome Look(const Turn& turn, const DecideFunction& decide);
+  Outcome Look(const Turn& turn, const DecideFunction& decide, const OutsideFunction& outside);
   Outcome Perform(const Turn& turn, CallState& call);
   // What the call returned: 0 or an errno.
   int Deliver(int listener, const kernel::Notification& notification, Reply reply);
   // Of the supervisor. nullptr: cannot be read.
   const Identity* Own();
+  Outcome AskAboutRegisters(const Turn& turn, policy::PolicyAction action,
+                            const OutsideFunction& outside);
 
   kernel::Kernel& kernel;
   Identities identities;
@@ -201,7 +214,7 @@ Outcome Engine::Impl::Perform(const Turn& turn, CallState& call) {
                        .may_wait = turn.step_aside});
   }
   if (reply.goes_on) {
-    starts.GoOn(kernel, turn, Starts::Then::kJudge);
+    starts.GoOn(kernel, turn, Starts::Then::kJudge, std::move(call.agreed));
     return {};
   }
   // A call can have waited for long: the thread id may be another's by now.
@@ -218,7 +231,56 @@ Outcome Engine::Impl::Perform(const Turn& turn, CallState& call) {
   return {.errno_value = Deliver(turn.listener, call.notification, std::move(reply))};
 }
 
-Outcome Engine::Impl::Look(const Turn& turn, const DecideFunction& decide) {
+// What somebody outside made of a call that the policy leaves to him.
+AnswerFromOutside AskOutside(const OutsideFunction& outside, const Turn& turn,
+                             const Question& question) {
+  const AnswerFromOutside kNobody{{policy::Verb::kErrno, EPERM}, "there is nobody to ask"};
+  if (!outside) return kNobody;
+  AnswerFromOutside answer = outside(turn, question);
+  switch (answer.action.verb) {
+    case policy::Verb::kAllow:
+    case policy::Verb::kErrno:
+    case policy::Verb::kReturn:
+    case policy::Verb::kKillProcess:
+    case policy::Verb::kContinueUnchecked:
+      return answer;
+    case policy::Verb::kKillThread:
+    case policy::Verb::kTrap:
+    case policy::Verb::kTrace:
+    case policy::Verb::kLog:
+    case policy::Verb::kNotify:
+    case policy::Verb::kAsk:
+    case policy::Verb::kAsSupervisor:
+    case policy::Verb::kLook:
+      break;
+  }
+  return {{policy::Verb::kErrno, EPERM}, "the answer is none that can be carried out"};
+}
+
+// Registers decide that somebody is asked, and all he is told is registers, which nobody can
+// change: the caller goes on with the call itself, as after a filter's "allow".
+Outcome Engine::Impl::AskAboutRegisters(const Turn& turn, policy::PolicyAction action,
+                                        const OutsideFunction& outside) {
+  const kernel::Notification& notification = turn.notification;
+  const Credentials nobody;
+  const Inputs nothing(kernel, notification, nobody, nobody);
+  auto waits = [&] { return kernel.IsPending(turn.listener, notification.id); };
+  AnswerFromOutside answer = AskOutside(outside, turn,
+                                        {.notification = notification,
+                                         .call = notification.call,
+                                         .action = action,
+                                         .facts = {},
+                                         .inputs = nothing,
+                                         .still_waits = waits});
+  if (!waits()) return kGoneCaller;
+  if (answer.action.verb == policy::Verb::kAllow) {
+    answer.action.verb = policy::Verb::kContinueUnchecked;
+  }
+  return Answer(turn, answer.action, std::move(answer.reason));
+}
+
+Outcome Engine::Impl::Look(const Turn& turn, const DecideFunction& decide,
+                           const OutsideFunction& outside) {
   const auto& [listener, notification, step_aside] = turn;
   if (Own() == nullptr || !HasOwnPlaces()) {
     return Refuse(EPERM, "the supervisor cannot read its own identity: is /proc there?");
@@ -226,10 +288,10 @@ Outcome Engine::Impl::Look(const Turn& turn, const DecideFunction& decide) {
   if (notification.tid == 0) {
     return Refuse(EPERM, "the caller is in a pid namespace that the supervisor cannot see");
   }
-  CallState state{notification, {}, {}, {}, {}, {}};
-  auto arch = abi::ArchOfCall(notification.call.arch, notification.call.nr);
-  const abi::Syscall* syscall = arch ? abi::FindSyscall(*arch, notification.call.nr) : nullptr;
-  if (syscall != nullptr) state.performer = PerformerOf(syscall->name);
+  CallState state{notification, {}, {}, {}, {}, {}, {}};
+  if (const abi::Syscall* performed = FindPerformed(notification.call)) {
+    state.performer = PerformerOf(performed->name);
+  }
   if (state.performer != nullptr) {
     auto identity = identities.Of(notification.tid);
     if (!identity) {
@@ -260,18 +322,47 @@ Outcome Engine::Impl::Look(const Turn& turn, const DecideFunction& decide) {
   std::string reason;
   if (failed == 0) {
     auto look = [&](const policy::DeepSubject& subject) { return state.inputs->Look(subject); };
-    action = decide(notification.call, look);
     auto more = state.performer != nullptr ? state.performer->GivesAsMuchAs(notification.call)
                                            : std::nullopt;
-    if (more && action.verb == policy::Verb::kAllow) {
-      if (decide(*more, look).verb != policy::Verb::kAllow) action = {policy::Verb::kErrno, EACCES};
+    // Decided by the policy, or by whom it names.
+    auto settle = [&](policy::PolicyAction said, const abi::Call& call,
+                      const policy::LookFunction& seen) {
+      if (!IsLeft(said)) return said;
+      Facts facts = FactsOf(call, seen);
+      auto waits = [&] { return kernel.IsPending(listener, notification.id); };
+      // The copies are this caller's only if it still waits: nobody is told another's.
+      if (state.inputs->error() != 0 || !waits()) return policy::PolicyAction{policy::Verb::kErrno};
+      AnswerFromOutside answer =
+          state.performer == nullptr
+              ? AnswerFromOutside{{policy::Verb::kErrno, EPERM}, "the call cannot be performed"}
+              : AskOutside(outside, turn,
+                           {.notification = notification,
+                            .call = call,
+                            .action = said,
+                            .facts = facts,
+                            .inputs = *state.inputs,
+                            .still_waits = waits});
+      reason = std::move(answer.reason);
+      state.agreed.push_back(std::move(facts));
+      return answer.action;
+    };
+    action = decide(notification.call, look);
+    if (more && (action.verb == policy::Verb::kAllow || IsLeft(action))) {
+      policy::PolicyAction greater = decide(*more, look);
+      if (IsLeft(greater)) {
+        action = greater;
+      } else if (greater.verb != policy::Verb::kAllow) {
+        action = {policy::Verb::kErrno, EACCES};
+      }
     }
+    action = settle(action, more.value_or(notification.call), look);
     if (action.verb == policy::Verb::kAllow && state.performer != nullptr) {
       for (const Further& further : state.performer->AmountsTo(*state.inputs, surroundings)) {
-        policy::PolicyAction other = decide(notification.call, further.look);
+        policy::PolicyAction other =
+            settle(decide(notification.call, further.look), notification.call, further.look);
         if (IsLet(other)) continue;
         action = other;
-        reason = further.reason;
+        if (reason.empty()) reason = further.reason;
         break;
       }
     }
@@ -324,10 +415,16 @@ Outcome Engine::Impl::Look(const Turn& turn, const DecideFunction& decide) {
   return Answer(turn, action, std::move(reason));
 }
 
-Outcome Engine::Handle(const Turn& turn, const DecideFunction& decide) {
-  policy::PolicyAction action = decide(turn.notification.call, nullptr);
-  if (action.verb == policy::Verb::kLook || action.verb == policy::Verb::kAsSupervisor) {
-    return impl_->Look(turn, decide);
+Outcome Engine::Handle(const Turn& turn, const DecideFunction& decide,
+                       const OutsideFunction& outside) {
+  const abi::Call& call = turn.notification.call;
+  policy::PolicyAction action = decide(call, nullptr);
+  if (IsLeft(action) && FindPerformed(call) == nullptr) {
+    return impl_->AskAboutRegisters(turn, action, outside);
+  }
+  if (IsLeft(action) || action.verb == policy::Verb::kLook ||
+      action.verb == policy::Verb::kAsSupervisor) {
+    return impl_->Look(turn, decide, outside);
   }
   return impl_->Answer(turn, action, {});
 }

@@ -169,5 +169,84 @@ TEST(Performers, AreThoseThePolicyPromises) {
   EXPECT_EQ(PerformerOf("reboot"), nullptr);
 }
 
+// Somebody outside who says `action`, and remembers what he was told.
+struct Outsider {
+  AnswerFromOutside answer;
+  std::vector<Facts> told = {};
+  std::vector<std::byte> copy = {};
+
+  OutsideFunction Function() {
+    return [this](const Turn&, const Question& question) {
+      told.push_back(question.facts);
+      copy = question.inputs.CopiedAt(0x1000, 64);
+      return answer;
+    };
+  }
+};
+
+Outcome HandleLeft(testing::FakeKernel& kernel, const kernel::Notification& notification,
+                   Outsider& outsider) {
+  return Engine(kernel).Handle(
+      {.listener = kListener, .notification = notification},
+      [](const abi::Call&, const policy::LookFunction&) { return PolicyAction{Verb::kNotify, 0}; },
+      outsider.Function());
+}
+
+TEST(Engine, CallLeftToSomebodyIsToldByItsCopyAndPerformed) {
+  testing::FakeKernel kernel;
+  Put(kernel, 0x1000, "/dev/./null");
+  Outsider outsider{{kAllow}};
+  EXPECT_EQ(HandleLeft(kernel, OpenAt(0x1000), outsider).kind, Outcome::Kind::kAnswered);
+  EXPECT_EQ(outsider.told, (std::vector<Facts>{{{"filename", std::string("/dev/null")}}}));
+  EXPECT_EQ(outsider.copy.size(), 12U);
+  EXPECT_EQ(kernel.injected.size(), 1U);
+  EXPECT_TRUE(kernel.continued.empty());
+}
+
+TEST(Engine, CallLeftToNobodyIsRefused) {
+  testing::FakeKernel kernel;
+  Put(kernel, 0x1000, "/dev/null");
+  Outcome outcome = Handle(kernel, OpenAt(0x1000), LookThen({Verb::kNotify, 0}));
+  EXPECT_EQ(outcome.kind, Outcome::Kind::kRefused);
+  EXPECT_EQ(outcome.errno_value, EPERM);
+  EXPECT_EQ(outcome.reason, "there is nobody to ask");
+  EXPECT_TRUE(NothingWasDone(kernel));
+}
+
+TEST(Engine, AnswerThatCannotBeCarriedOutRefuses) {
+  for (Verb verb : {Verb::kLog, Verb::kTrap, Verb::kAsk, Verb::kNotify, Verb::kAsSupervisor,
+                    Verb::kLook, Verb::kKillThread, Verb::kTrace}) {
+    testing::FakeKernel kernel;
+    Put(kernel, 0x1000, "/dev/null");
+    Outsider outsider{{{verb, 0}}};
+    Outcome outcome = HandleLeft(kernel, OpenAt(0x1000), outsider);
+    EXPECT_EQ(outcome.kind, Outcome::Kind::kRefused);
+    EXPECT_EQ(outcome.reason, "the answer is none that can be carried out");
+    EXPECT_TRUE(NothingWasDone(kernel));
+  }
+}
+
+TEST(Engine, CallThatIsNotPerformedIsToldByRegistersAndGoesOn) {
+  testing::FakeKernel kernel;
+  Put(kernel, 0x1000, "/mnt");
+  kernel::Notification mount = OpenAt(0x1000);
+  mount.call.nr = 165;
+  Outsider outsider{{kAllow}};
+  EXPECT_EQ(HandleLeft(kernel, mount, outsider).kind, Outcome::Kind::kAnswered);
+  EXPECT_EQ(outsider.told, std::vector<Facts>{{}});
+  EXPECT_TRUE(outsider.copy.empty());
+  EXPECT_EQ(kernel.continued.size(), 1U);
+}
+
+TEST(Engine, CallerThatIsGoneIsNotToldAbout) {
+  testing::FakeKernel kernel;
+  Put(kernel, 0x1000, "/dev/null");
+  kernel.gone.insert(1);
+  Outsider outsider{{kAllow}};
+  EXPECT_EQ(HandleLeft(kernel, OpenAt(0x1000), outsider).kind, Outcome::Kind::kGone);
+  EXPECT_TRUE(outsider.told.empty());
+  EXPECT_TRUE(NothingWasDone(kernel));
+}
+
 }  // namespace
 }  // namespace callgate::supervise

@@ -64,6 +64,20 @@ kernel::SysResult<std::vector<std::byte>> Inputs::Bytes(std::size_t slot, std::s
   return copied;
 }
 
+std::vector<std::byte> Inputs::CopiedAt(std::uint64_t address, std::size_t size) const {
+  std::vector<std::byte> found;
+  for (const auto& [slot, text] : strings_) {
+    if (Register(slot) != address) continue;
+    auto bytes = std::as_bytes(std::span(text.c_str(), text.size() + 1));
+    found.assign(bytes.begin(), bytes.end());
+  }
+  for (const auto& [slot, bytes] : bytes_) {
+    if (Register(slot) == address) found = bytes;
+  }
+  found.resize(std::min(found.size(), size));
+  return found;
+}
+
 kernel::SysResult<std::vector<std::byte>> Inputs::Copy(std::uint64_t address, std::size_t size) {
   return CopyBytes(kernel_, tid(), address, size);
 }

@@ -33,6 +33,10 @@ class Inputs {
   // argv or envp.
   kernel::SysResult<std::vector<std::string>> Strings(std::size_t slot);
 
+  // Of the copies made so far: the bytes at that address, at most `size`; empty: there is none.
+  // Never looks at the caller.
+  std::vector<std::byte> CopiedAt(std::uint64_t address, std::size_t size) const;
+
   // What no register points to itself; the caller of it keeps the copy.
   kernel::SysResult<std::vector<std::byte>> Copy(std::uint64_t address, std::size_t size);
 

@@ -5,6 +5,7 @@
 
 #include "supervise/starts.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <optional>
 #include <utility>
@@ -33,7 +34,11 @@ bool IsLet(policy::PolicyAction action) {
   return action.verb == policy::Verb::kAllow || action.verb == policy::Verb::kContinueUnchecked;
 }
 
-void Starts::GoOn(kernel::Kernel& kernel, const Turn& turn, Then then) {
+bool IsLeft(policy::PolicyAction action) {
+  return action.verb == policy::Verb::kNotify || action.verb == policy::Verb::kAsk;
+}
+
+void Starts::GoOn(kernel::Kernel& kernel, const Turn& turn, Then then, std::vector<Facts> agreed) {
   std::lock_guard lock(mutex_);
   const kernel::Notification& notification = turn.notification;
   if (!kernel.IsPending(turn.listener, notification.id)) return;
@@ -42,7 +47,7 @@ void Starts::GoOn(kernel::Kernel& kernel, const Turn& turn, Then then) {
     if (calls_.size() >= kMaxRemembered) {
       std::erase_if(calls_, [](const auto& entry) { return !ReadIdentity(entry.first); });
     }
-    calls_.emplace(notification.tid, notification.call);
+    calls_.emplace(notification.tid, Start{notification.call, std::move(agreed)});
   }
   if (!kernel.ReplyContinueUnchecked(turn.listener, notification.id)) {
     calls_.erase(notification.tid);
@@ -50,29 +55,33 @@ void Starts::GoOn(kernel::Kernel& kernel, const Turn& turn, Then then) {
 }
 
 Outcome Starts::Judge(pid_t pid, pid_t former_tid, const DecideFunction& decide) {
-  std::optional<abi::Call> call;
+  std::optional<Start> start;
   {
     std::lock_guard lock(mutex_);
     auto found = calls_.find(former_tid);
     if (found == calls_.end()) return {};
-    call = found->second;
+    start = std::move(found->second);
     calls_.erase(found);
   }
+  const abi::Call& call = start->call;
   Outcome killed{.kind = Outcome::Kind::kKilled, .errno_value = EPERM};
-  killed.call = {.nr = call->nr, .arch = call->arch, .ip = call->ip, .args = {}};
+  killed.call = {.nr = call.nr, .arch = call.arch, .ip = call.ip, .args = {}};
   auto image = Image::Of(pid);
   if (!image) {
     killed.reason = "the supervisor has not the rights to look at what was loaded";
     return killed;
   }
-  std::size_t path_slot = call->nr == kExecveat ? 1 : 0;
+  std::size_t path_slot = call.nr == kExecveat ? 1 : 0;
   bool unknown = false;
-  policy::PolicyAction action = decide(*call, [&](const policy::DeepSubject& subject) {
+  auto look = [&](const policy::DeepSubject& subject) {
     auto value = image->Look(subject, path_slot + 1);
     unknown = unknown || !value;
     return value.value_or(policy::Absent{});
-  });
-  if (IsLet(action) && !unknown) return {};
+  };
+  policy::PolicyAction action = decide(call, look);
+  bool is_agreed = IsLeft(action) &&
+                   std::ranges::find(start->agreed, FactsOf(call, look)) != start->agreed.end();
+  if ((IsLet(action) || is_agreed) && !unknown) return {};
   killed.call.args[path_slot] = image->name_address();
   killed.reason =
       fmt::format("what was loaded is {}: killed before its first instruction", image->path());
