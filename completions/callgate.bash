@@ -35,7 +35,7 @@ _callgate() {
     -o | --output | --depfile | -p | --policy | --subset-of | --equal)
       mapfile -t COMPREPLY < <(compgen -f -- "$current")
       ;;
-    --name | --status-fd | --audit-fd | -a | --arch | --never | --always | --cap | --kernel) ;;
+    --name | --status-fd | --audit-fd | --notify-fd | -a | --arch | --never | --always | --cap | --kernel) ;;
     -s | --severity) mapfile -t COMPREPLY < <(compgen -W "info warning error" -- "$current") ;;
     *)
       if [[ $verb == help ]]; then

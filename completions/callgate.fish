@@ -44,6 +44,6 @@ complete -c callgate -n '__fish_seen_subcommand_from asm disasm decompile diff e
 complete -c callgate -n "$before_separator; and not __fish_seen_subcommand_from help asm disasm \
     decompile diff explain import lint prove report; \
     and not __callgate_previous_is -f --format -o --output --depfile -p --policy --subset-of --equal -a --arch --name \
-        --status-fd --audit-fd --never --always --approximate --include --cap --kernel" \
+        --status-fd --audit-fd --notify-fd --never --always --approximate --include --cap --kernel" \
     -a '(__fish_complete_suffix .cg)'
 complete -c callgate -n $after_separator -a '(__fish_complete_subcommand --fcs-skip=2)'

@@ -112,7 +112,7 @@ CASES = [
     Case("not in canonical form", ["fmt", "--check", "a.cg"], 1, files={"a.cg": "sys_read:(fd==1)\n"},
          err="callgate fmt: a.cg is not in canonical form\n"),
     Case("notify without a handler", ["run", "a.cg", "--", "true"], 125, files={"a.cg": "default: allow\nmkdir: else -> notify\n"},
-         err="callgate: a.cg:2: 'notify' asks a handler outside, and 'run' has none; use an errno, or install the compiled filter with a program that answers\n"),
+         err="callgate: a.cg:2: 'notify' asks a handler outside, and there is none; name its socket with --notify-fd, or use an errno\n"),
 
     Case("assembly with errors", ["asm", "a.s"], 2, files={"a.s": "ld [0]\njeqq #1, ok\nret #0\n"},
          err="a.s:2:1: error: unknown instruction 'jeqq'\n"

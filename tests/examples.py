@@ -8,6 +8,7 @@ An example is a block with a label (CONTRIBUTING.md, "Examples in the documentat
     cg                 a policy that `callgate check` accepts without a word
     cg NAME.cg         the same, kept under that name for the commands of the page
     cg [NAME.cg] fails the same, but check refuses it
+    file NAME          a file that later commands of the page find under that name
     sh                 commands that change the machine: parsed only, and a `make` target must exist
     text               no example: grammar, tables, excerpts
 
@@ -184,9 +185,12 @@ class Page:
                 self.run_console(block)
             elif kind == "cg":
                 self.run_policy(block, words)
+            elif kind == "file" and len(words) == 1:
+                self.ran += 1
+                (pathlib.Path(self.directory.name) / words[0]).write_text(block.text)
             elif kind == "sh" and not words:
                 self.parse_setup(block)
             elif kind != "text":
-                self.fail(block.line, f"label '{block.label}' is not one of console, cg, sh, text")
+                self.fail(block.line, f"label '{block.label}' is not one of console, cg, file, sh, text")
         self.directory.cleanup()
         return self

@@ -67,6 +67,10 @@ class Runner(unittest.TestCase):
     def test_named_policy_is_there_for_commands(self):
         self.expect_pass("```cg app.cg\nread\n```\n```console\n$ cat app.cg\nread\n```\n", ran=2)
 
+    def test_file_is_there_for_commands(self):
+        self.expect_pass("```file a.py\nprint(7)\n```\n```console\n$ python3 a.py\n7\n```\n", ran=2)
+        self.expect_failure("```file\nx\n```\n", "label 'file'")
+
     def test_setup_is_parsed_and_its_targets_exist(self):
         self.expect_pass("```sh\nmake test\n```\n")
         self.expect_failure("```sh\nmake tset\n```\n", "no target 'tset'")

@@ -17,6 +17,7 @@ SOURCE = pathlib.Path(__file__).resolve().parent.parent
 EXAMPLE = SOURCE / "examples" / "self_sandbox"
 EMBEDDED = SOURCE / "examples" / "embedded"
 STDOUT = "printing works\n"
+SUPERVISOR = SOURCE / "examples" / "supervisor"
 STDERR = "opening /etc/passwd: Operation not permitted\n"
 
 
@@ -33,6 +34,24 @@ def check(program, libraries, stderr=STDERR):
                           env={**os.environ, "LD_LIBRARY_PATH": str(libraries), "ASAN_OPTIONS": "detect_leaks=0"})
     if (done.stdout, done.stderr) != (STDOUT, stderr):
         sys.exit(f"{program} printed {done.stdout!r} and {done.stderr!r} (status {done.returncode})")
+
+
+def check_supervisor(folder, configure):
+    """Handlers in C++: one file allowed, one refused, one about which the handler throws."""
+    out = folder / "supervisor-build"
+    configure(SUPERVISOR, out)
+    run("cmake", "--build", out)
+    (folder / "notes").write_text("written\n")
+    (folder / "x.so").write_text("?")
+    done = subprocess.run([out / "supervisor", "cat", "notes", "/etc/shadow", "x.so"], capture_output=True, text=True,
+                          cwd=folder, env={**os.environ, "LC_ALL": "C"})
+    notes = (folder / "notes").resolve()
+    if (done.returncode, done.stdout) != (1, f"written\n1 {notes}\n"):
+        sys.exit(f"the supervisor printed {done.stdout!r} and {done.stderr!r} (status {done.returncode})")
+    for words in ("cat: /etc/shadow: Permission denied", "(the handler: no secrets)",
+                  "cat: x.so: Operation not permitted", "(the handler: it threw: what is this?)"):
+        if words not in done.stderr:
+            sys.exit(f"the supervisor did not say {words!r}: {done.stderr!r}")
 
 
 def check_embedded(folder, libraries, configure):
@@ -81,6 +100,7 @@ def main():
         run("cmake", "--build", out)
         check(out / "self_sandbox", libraries)
         check_embedded(pathlib.Path(folder), libraries, configure)
+        check_supervisor(pathlib.Path(folder), configure)
 
         environment = {**os.environ, "PKG_CONFIG_PATH": str(libraries / "pkgconfig")}
         words = run("pkg-config", "--define-prefix", "--cflags", "--libs", "callgate", env=environment).stdout.split()
@@ -97,7 +117,7 @@ def main():
             version = run(tool, "--version").stdout  # it finds its library by itself
             if not version.startswith("callgate "):
                 sys.exit(f"{tool} --version printed {version!r}")
-    print("4 passed, 0 failed")
+    print("5 passed, 0 failed")
 
 
 if __name__ == "__main__":

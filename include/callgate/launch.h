@@ -35,6 +35,10 @@ struct LaunchOptions {
   // Denials are kept there too, for ReadLastRun; the folder is made when there is one. Empty:
   // nowhere. Must be absolute.
   std::string state_folder;
+  // A stream socket to the handler that decides what a policy leaves to `notify`: a JSON line there
+  // for each call, a JSON line back (callgate-run(1); supervisor.h does it for handlers in C++).
+  // Needed by such policies. Closed in this process's successor; not passed on to the program.
+  int notify_fd = -1;
 };
 
 // Why a launch failed, as an exit status: 125 callgate's own error, 126 the command cannot be

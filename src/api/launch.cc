@@ -14,6 +14,7 @@
 #include "abi/syscalls.h"
 #include "api/compile.h"
 #include "api/impl.h"
+#include "api/outside.h"
 #include "fmt/format.h"
 #include "graph/combine.h"
 #include "kernel/kernel.h"
@@ -33,6 +34,10 @@
 
 namespace callgate {
 namespace {
+
+bool IsLeft(policy::PolicyAction action) {
+  return action.verb == policy::Verb::kNotify || action.verb == policy::Verb::kAsk;
+}
 
 bool KillsOrTraps(policy::PolicyAction action) {
   return action.verb == policy::Verb::kKillProcess || action.verb == policy::Verb::kKillThread ||
@@ -108,13 +113,14 @@ launch::Explanation Explain(const LayerVerdict& winner, const abi::Call& call) {
   return explanation;
 }
 
-// Does a rule judge programs that are started by what they are?
+// Does a rule judge programs that are started by what they are, or leave them to somebody outside?
 bool JudgesExec(const std::vector<Policy>& layers) {
   return std::ranges::any_of(layers, [](const Policy& layer) {
-    return std::ranges::any_of(policy::PlanPolicy(layer.impl().typed),
-                               [](const policy::PlannedRule& rule) {
-                                 return rule.performance == policy::Performance::kPinned;
-                               });
+    const policy::TypedPolicy& typed = layer.impl().typed;
+    if (IsLeft(typed.default_action) || IsLeft(typed.unknown_action)) return true;
+    return std::ranges::any_of(policy::PlanPolicy(typed), [](const policy::PlannedRule& rule) {
+      return rule.performance == policy::Performance::kPinned;
+    });
   });
 }
 
@@ -146,6 +152,7 @@ std::string TextOf(const policy::DeepValue& value) {
 struct Judgement {
   LayerVerdict winner;
   std::map<std::string, std::string> inputs = {};  // with `audits`
+  std::string answer = {};                         // from outside
   bool has_looked = false;
 };
 // The last answer stays in `judgement`, which must outlive the function.
@@ -170,17 +177,25 @@ launch::Decision DecisionOf(const Judgement& judgement, const launch::Explanatio
   return {.has_looked = judgement.has_looked,
           .inputs = {judgement.inputs.begin(), judgement.inputs.end()},
           .action = policy::ToString(verdict.action, verdict.arch.value_or(abi::NativeArch())),
+          .answer = judgement.answer,
           .place = why.place,
           .rule = why.rule};
 }
 
 // Decides and performs what registers do not decide.
 launch::AnswerFunction AnswerBy(const std::shared_ptr<supervise::Engine>& engine,
+                                const std::shared_ptr<Outside>& outside,
                                 const std::vector<Policy>& layers, bool audits) {
-  return [engine, layers, audits](const supervise::Turn& turn) -> launch::Answered {
+  return [engine, outside, layers, audits](const supervise::Turn& turn) -> launch::Answered {
     Judgement judgement;
     using Kind = supervise::Outcome::Kind;
-    supervise::Outcome outcome = engine->Handle(turn, DecideBy(layers, audits, judgement));
+    auto ask = [&](const supervise::Turn&, const supervise::Question& question) {
+      auto answer = outside->Answer(question, Explain(judgement.winner, question.call));
+      judgement.answer = policy::ToString(
+          answer.action, judgement.winner.verdict.arch.value_or(abi::NativeArch()));
+      return answer;
+    };
+    supervise::Outcome outcome = engine->Handle(turn, DecideBy(layers, audits, judgement), ask);
     launch::Answered answered;
     launch::Explanation why;
     bool refused = outcome.kind == Kind::kRefused || outcome.kind == Kind::kKilled;
@@ -237,7 +252,7 @@ std::expected<launch::LaunchPlan, LaunchError> MakePlan(const LaunchOptions& opt
   };
   if (options.layers.empty()) return fail("cannot launch without a policy");
   bool explain_deaths = false;
-  const Policy::Impl* supervised = nullptr;
+  const Policy::Impl* supervised = nullptr;  // a policy that needs more than answers by errno
   for (const Policy& layer : options.layers) {
     const Policy::Impl& impl = layer.impl();
     if (policy::NeedsSupervisor(impl.typed)) supervised = &impl;
@@ -246,12 +261,13 @@ std::expected<launch::LaunchPlan, LaunchError> MakePlan(const LaunchOptions& opt
       explain_deaths = explain_deaths || KillsOrTraps(action);
       if (action.verb == policy::Verb::kNotify) notify = impl.sources.LineLabel(span);
     });
-    if (notify) {
+    if (notify && options.notify_fd < 0) {
       return fail(fmt::format(
-          "{}: 'notify' asks a handler outside, and 'run' has none; use an errno, or install the "
-          "compiled filter with a program that answers",
+          "{}: 'notify' asks a handler outside, and there is none; name its socket with "
+          "--notify-fd, or use an errno",
           *notify));
     }
+    if (notify) supervised = &impl;
   }
 
   if (supervised != nullptr) {
@@ -280,7 +296,8 @@ std::expected<launch::LaunchPlan, LaunchError> MakePlan(const LaunchOptions& opt
   if (supervised != nullptr) {
     auto engine =
         std::make_shared<supervise::Engine>(kernel::RealKernel(), FixedBy(options.layers));
-    supervision.answer = AnswerBy(engine, options.layers, options.audit_fd >= 0);
+    auto outside = std::make_shared<Outside>(options.notify_fd);
+    supervision.answer = AnswerBy(engine, outside, options.layers, options.audit_fd >= 0);
     if (judges_exec)
       supervision.judge_exec = JudgeExecBy(engine, options.layers, options.audit_fd >= 0);
   }
@@ -291,6 +308,7 @@ std::expected<launch::LaunchPlan, LaunchError> MakePlan(const LaunchOptions& opt
   supervision.status_fd = options.status_fd;
   supervision.audit_fd = options.audit_fd;
   supervision.state_folder = options.state_folder;
+  supervision.notify_fd = options.notify_fd;
   plan.supervision = std::move(supervision);
   return plan;
 }

@@ -33,14 +33,16 @@ int RunRun(const Arguments& arguments) {
   options.state_folder = StateFolder();
   options.supervisor = !arguments.Has("no-supervisor");
   options.format = arguments.Has("json") ? ReportFormat::kJson : ReportFormat::kText;
-  if (!options.supervisor &&
-      (arguments.Has("json") || arguments.Has("status-fd") || arguments.Has("audit-fd"))) {
-    return UsageError(verb,
-                      "--no-supervisor reports nothing, so --json, --status-fd and --audit-fd have "
-                      "no use");
+  if (!options.supervisor && (arguments.Has("json") || arguments.Has("status-fd") ||
+                              arguments.Has("audit-fd") || arguments.Has("notify-fd"))) {
+    return UsageError(
+        verb,
+        "--no-supervisor reports and asks nothing, so --json, --status-fd, --audit-fd "
+        "and --notify-fd have no use");
   }
   for (auto [name, result] :
-       {std::pair("status-fd", &options.status_fd), std::pair("audit-fd", &options.audit_fd)}) {
+       {std::pair("status-fd", &options.status_fd), std::pair("audit-fd", &options.audit_fd),
+        std::pair("notify-fd", &options.notify_fd)}) {
     auto text = arguments.Value(name);
     if (!text) continue;
     auto fd = ParseDescriptor(*text);

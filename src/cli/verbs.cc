@@ -96,6 +96,7 @@ constexpr Option kRunOptions[] = {
     {"no-supervisor", 0, "", "the kernel enforces alone: no reports, nothing stays behind"},
     {"status-fd", 0, "N", "write JSON lines to descriptor N: started, denied, exited"},
     {"audit-fd", 0, "N", "write JSON lines to descriptor N: every call the supervisor decides"},
+    {"notify-fd", 0, "N", "ask the handler at stream socket N what 'notify' leaves to it"},
     {"json", 0, "", "report denials as JSON lines instead of text"},
 };
 

@@ -37,7 +37,7 @@ struct PreparedCommand {
   std::vector<char*> argv;              // ends with nullptr
   std::vector<char*> shell_argv;  // "/bin/sh", slot for the path, argv[1]…: for scripts without #!
   char** environment = nullptr;
-  std::array<int, 2> own_fds{-1, -1};  // not for the program
+  std::array<int, 3> own_fds{-1, -1, -1};  // not for the program
 };
 
 // Looks argv[0] up as execvp(3) does. `argv` must outlive the result.

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -95,6 +96,14 @@ std::optional<LaunchFailure> CheckPlan(const LaunchPlan& plan) {
     if (fd < 0 || fcntl(fd, F_GETFD) >= 0) continue;
     return Refusal(fmt::format("write to {} descriptor {}", name, fd), errno, {},
                    fmt::format("open it in the shell: callgate run --{0}-fd 3 … 3>{0}.json", name));
+  }
+  int handler = plan.supervision->notify_fd;
+  int type = 0;
+  socklen_t size = sizeof type;
+  if (handler < 0) return std::nullopt;
+  if (getsockopt(handler, SOL_SOCKET, SO_TYPE, &type, &size) < 0 || type != SOCK_STREAM) {
+    return Refusal(fmt::format("ask the handler at descriptor {}", handler), 0,
+                   "it is no stream socket", "make one with socketpair(2) and keep its other end");
   }
   return std::nullopt;
 }
@@ -226,7 +235,8 @@ void RunSupervisor(const SupervisorContext& context, int socket) {
   int audit_fd = context.plan.supervision ? context.plan.supervision->audit_fd : -1;
   // One descriptor may be told to take both; each is closed by its own Output.
   if (audit_fd >= 0 && audit_fd == status_fd) audit_fd = dup(status_fd);
-  CloseAllBut({socket, errors_fd, status_fd, audit_fd});
+  int notify_fd = context.plan.supervision ? context.plan.supervision->notify_fd : -1;
+  CloseAllBut({socket, errors_fd, status_fd, audit_fd, notify_fd});
   for (int fd = open("/dev/null", O_RDWR); fd >= 0 && fd < STDERR_FILENO;) {
     fd = open("/dev/null", O_RDWR);
     if (fd > STDERR_FILENO) close(fd);
@@ -273,7 +283,8 @@ std::expected<std::unique_ptr<Prepared>, LaunchFailure> Prepare(const LaunchPlan
   if (auto refusal = AddGuard(prepared->plan)) return std::unexpected(*refusal);
   prepared->command = PrepareCommand(prepared->plan.argv);
   if (plan.supervision) {
-    prepared->command.own_fds = {plan.supervision->status_fd, plan.supervision->audit_fd};
+    prepared->command.own_fds = {plan.supervision->status_fd, plan.supervision->audit_fd,
+                                 plan.supervision->notify_fd};
     // What initialises itself on first use does so here, where no other thread can be cut off in
     // the middle of it by the fork.
     Denial denial;

@@ -41,6 +41,7 @@ struct Decision {
   // What was copied and looked at, as the policy names it.
   std::vector<std::pair<std::string, std::string>> inputs = {};
   std::string action = {};  // of the rule: "allow"
+  std::string answer = {};  // of whom the rule leaves it to: "errno(EPERM)"
   std::string place = {};   // of the rule: "app.cg:12"
   std::string rule = {};
   bool is_gone = false;  // the caller did not wait for it
@@ -81,6 +82,7 @@ struct Supervision {
   int status_fd = -1;  // JSON lines: started, denied, exited; -1: none
   int audit_fd = -1;   // JSON lines: every call that the supervisor decided, and counts; -1: none
   std::string state_folder = {};  // keeps the denials there (last_denials.h); "": nowhere
+  int notify_fd = -1;  // stream socket to a handler that `answer` asks; -1: none
 };
 
 struct LaunchPlan {

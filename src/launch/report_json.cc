@@ -145,6 +145,7 @@ std::string AuditJson(const AuditRecord& record) {
   json["place"] = decision.place;
   json["rule"] = decision.rule;
   json["action"] = decision.action;
+  if (!decision.answer.empty()) json["answer"] = decision.answer;
   json["outcome"] = record.outcome;
   json["latency_ns"] = record.latency.count();
   return Print(json);
