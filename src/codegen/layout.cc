@@ -84,6 +84,10 @@ class Sender {
     NodeId id;
     Calls calls;
   };
+  struct Passed {
+    NodeId id;
+    std::uint64_t sent_before;
+  };
   bool Holds(const graph::Predicate& predicate, const abi::Syscall& call) const {
     abi::CallWords words{};
     words[abi::kNrWord] = static_cast<std::uint32_t>(call.nr);
@@ -95,17 +99,14 @@ class Sender {
   const CallWeights& weights_;
   const abi::Arch& arch_;
   std::vector<std::uint64_t>& heat_;
+  std::vector<Passed> path_;  // of all bundles on their way
 };
 
 std::uint64_t Sender::Send(NodeId id, Calls calls) {
   std::uint64_t sent = 0;
-  struct Passed {
-    NodeId id;
-    std::uint64_t sent_before;
-  };
-  std::vector<Passed> path;
+  const std::size_t begin = path_.size();
   while (!calls.empty()) {
-    path.push_back({id, sent});
+    path_.push_back({id, sent});
     const Node& node = graph_.pool[id];
     const graph::Predicate& p = node.predicate;
     if (node.is_leaf || p.word > abi::kArchWord) {
@@ -137,7 +138,9 @@ std::uint64_t Sender::Send(NodeId id, Calls calls) {
       break;
     }
   }
-  for (const Passed& passed : path) heat_[passed.id] += sent - passed.sent_before;
+  for (; path_.size() > begin; path_.pop_back()) {
+    heat_[path_.back().id] += sent - path_.back().sent_before;
+  }
   return sent;
 }
 

@@ -67,21 +67,20 @@ class Searcher {
     std::uint8_t split;  // the best split's last entry on the left
     bool is_chain;
   };
-  // The solved table of one list, its upper triangle; indices are into that list. A search for a
-  // split reads some prices with one first and some with one last entry: either lie side by side.
+  // The solved table of one list; indices are into that list. A search for a split reads prices
+  // with one first and prices with one last entry. Either lie side by side: the price of i..j
+  // stands in row i, column j and in row j, column i.
   class Table {
    public:
     explicit Table(std::span<const Entry> list)
         : entries(list),
-          from_(std::make_unique_for_overwrite<Price[]>(list.size() * list.size())),
-          to_(std::make_unique_for_overwrite<Price[]>(list.size() * list.size())),
+          prices_(std::make_unique_for_overwrite<Price[]>(list.size() * list.size())),
           choices_(std::make_unique_for_overwrite<Choice[]>(list.size() * list.size())) {}
 
-    Price* From(std::size_t first) { return &from_[first * entries.size()]; }
-    Price* To(std::size_t last) { return &to_[last * entries.size()]; }
+    Price* PricesAt(std::size_t first_or_last) { return &prices_[first_or_last * entries.size()]; }
     Choice* ChoicesFrom(std::size_t first) { return &choices_[first * entries.size()]; }
     Price PriceAt(std::size_t first, std::size_t last) const {
-      return from_[first * entries.size() + last];
+      return prices_[first * entries.size() + last];
     }
     Choice ChoiceAt(std::size_t first, std::size_t last) const {
       return choices_[first * entries.size() + last];
@@ -90,8 +89,7 @@ class Searcher {
     std::span<const Entry> entries;
 
    private:
-    std::unique_ptr<Price[]> from_;
-    std::unique_ptr<Price[]> to_;
+    std::unique_ptr<Price[]> prices_;
     std::unique_ptr<Choice[]> choices_;
   };
   using ChainPrices = std::vector<Price>;  // by last entry
@@ -188,19 +186,20 @@ Searcher::Table Searcher::Solve(std::span<const Entry> entries) const {
   for (std::size_t i = 0; i < count; ++i) {
     weight_before[i + 1] = weight_before[i] + entries[i].weight;
   }
+  const Price test_price = test_price_;
   std::size_t wide = count;
   for (std::size_t i = count; i-- > 0;) {
     if (!entries[i].IsSingle()) wide = i;
     PriceChainsFrom(entries, i, wide, chains);
-    Price* const from_i = table.From(i);
+    Price* const from_i = table.PricesAt(i);
     Choice* const choices = table.ChoicesFrom(i);
     const Choice* const later_choices = i + 1 < count ? table.ChoicesFrom(i + 1) : nullptr;
-    Price* to_j = table.To(i);
-    from_i[i] = to_j[i] = 0;
-    choices[i] = {static_cast<std::uint8_t>(i), false};
+    Price* to_j = from_i;
+    from_i[i] = 0;
+    Choice shorter = choices[i] = {static_cast<std::uint8_t>(i), false};
+    const Price without_weights_after = test_price - weight_before[i];
     for (std::size_t j = i + 1; j < count; ++j) {
       to_j += count;
-      const Choice shorter = choices[j - 1];
       const Choice later = later_choices[j];
       const std::size_t low = std::min(shorter.split, later.split);
       const std::size_t high = std::max(shorter.split, later.split);
@@ -216,10 +215,10 @@ Searcher::Table Searcher::Solve(std::span<const Entry> entries) const {
       // A chain has no split to go by.
       if (shorter.is_chain) consider(j - 1);
       if (later.is_chain) consider(i);
-      best += test_price_ + weight_before[j + 1] - weight_before[i];
+      best += without_weights_after + weight_before[j + 1];
       const bool is_chain = chains[j] <= best;
-      from_i[j] = to_j[i] = is_chain ? chains[j] : best;
-      choices[j] = {static_cast<std::uint8_t>(best_split), is_chain};
+      from_i[j] = to_j[i] = std::min(chains[j], best);
+      shorter = choices[j] = {static_cast<std::uint8_t>(best_split), is_chain};
     }
   }
   return table;

@@ -107,11 +107,6 @@ class Walker {
 
 }  // namespace
 
-bool TestsValueOf(const Node& node, std::uint8_t word) {
-  return !node.is_leaf && node.predicate.word == word && node.predicate.mask == UINT32_MAX &&
-         (node.predicate.op == Op::kEqual || node.predicate.op == Op::kAtLeast);
-}
-
 Steps StepsOf(const Pool& pool, NodeId root, std::uint8_t word) {
   Steps steps;
   if (Walker(pool, word, steps).Visit(root, 0, UINT32_MAX)) return steps;

@@ -19,7 +19,10 @@ struct Step {
 using Steps = std::vector<Step>;
 
 // Is this a test of a whole word by value, the kind that steps are made of?
-bool TestsValueOf(const Node& node, std::uint8_t word);
+inline bool TestsValueOf(const Node& node, std::uint8_t word) {
+  return !node.is_leaf && node.predicate.word == word && node.predicate.mask == UINT32_MAX &&
+         (node.predicate.op == Op::kEqual || node.predicate.op == Op::kAtLeast);
+}
 
 // What `root` decides by the value of `word` alone: follows tests of that whole word until another
 // kind of node is met. Neighbouring steps differ. O(n log^2 n) in the tests followed.
