@@ -14,7 +14,8 @@ import tempfile
 
 from programs_test import run_script
 
-PROGRAMS = ("curl", "gcc", "git", "nginx", "node", "openssl", "perl", "python3", "redis-server", "sqlite3", "tar")
+PROGRAMS = ("curl", "gcc", "git", "nginx", "node", "openssl", "perl", "python3", "redis-server", "sqlite3", "tar", "usr-share",
+            "venv")
 PLACES = '{"/usr", "/etc", "/lib", "/lib64", "/bin", "/sbin", "/proc", "/sys", "/dev", "/run", "/var", "/tmp"}'
 ONE_PATH = ("open", "openat", "openat2", "creat", "mkdir", "mkdirat", "mknod", "mknodat", "unlink", "unlinkat", "rmdir",
             "chmod", "fchmodat", "fchmodat2", "chown", "lchown", "fchownat", "truncate", "utimensat", "setxattr", "lsetxattr",
