@@ -124,6 +124,7 @@ class FakeKernel final : public kernel::Kernel {
   kernel::SysResult<int> SeccompMode(pid_t tid) override;
   kernel::SysResult<kernel::WaitEvent> Wait(pid_t tid, int options) override;
   kernel::SysResult<void> SendSignal(pid_t tgid, pid_t tid, int signal) override;
+  kernel::SysResult<void> SignalProcess(int pidfd, int signal) override;
   kernel::SysResult<base::UniqueFd> OpenPidfd(pid_t pid) override;
   kernel::SysResult<base::UniqueFd> OpenThreadPidfd(pid_t tid) override;
   kernel::SysResult<kernel::ThreadInfo> QueryThread(int pidfd) override;

@@ -133,9 +133,19 @@ supervise::Fixed FixedBy(const std::vector<Policy>& layers) {
       });
     });
   };
+  // A layer that has a rule about a call knows what it lets through.
+  auto meant = [&](std::string_view call) {
+    return std::ranges::any_of(
+        layers, [&](const Policy& layer) { return policy::Names(layer.impl().typed, call); });
+  };
+  constexpr std::array<std::string_view, 9> kGiveNames{"mount",          "move_mount", "open_tree",
+                                                       "open_tree_attr", "fsmount",    "pivot_root",
+                                                       "umount2",        "chroot",     "setns"};
   return {.groups = never({"setgroups", "setgroups32"}),
           .namespaces = never({"unshare", "setns"}),
-          .root = never({"chroot", "pivot_root"})};
+          .root = never({"chroot", "pivot_root"}),
+          .names = std::ranges::all_of(
+              kGiveNames, [&](std::string_view call) { return meant(call) || never({call}); })};
 }
 
 std::string TextOf(const policy::DeepValue& value) {
@@ -296,6 +306,7 @@ std::expected<launch::LaunchPlan, LaunchError> MakePlan(const LaunchOptions& opt
   if (supervised != nullptr) {
     auto engine =
         std::make_shared<supervise::Engine>(kernel::RealKernel(), FixedBy(options.layers));
+    supervision.at_end = [engine] { engine->EndHelpers(); };
     auto outside = std::make_shared<Outside>(options.notify_fd);
     supervision.answer = AnswerBy(engine, outside, options.layers, options.audit_fd >= 0);
     if (judges_exec)

@@ -165,6 +165,7 @@ class Kernel {
   virtual SysResult<base::UniqueFd> OpenPidfd(pid_t pid) = 0;
   // Of one thread, leader or not (PIDFD_THREAD). EINVAL before Linux 6.9.
   virtual SysResult<base::UniqueFd> OpenThreadPidfd(pid_t tid) = 0;
+  virtual SysResult<void> SignalProcess(int pidfd, int signal) = 0;
   // Of a thread's pidfd. ESRCH: it is gone. ENOTTY before Linux 6.13.
   virtual SysResult<ThreadInfo> QueryThread(int pidfd) = 0;
   // A duplicate of the target's descriptor: from the table of the process's first thread, or of the

@@ -253,6 +253,9 @@ class RealKernelImpl final : public Kernel {
   SysResult<base::UniqueFd> OpenThreadPidfd(pid_t tid) override {
     return Descriptor(syscall(SYS_pidfd_open, tid, kPidfdThread));
   }
+  SysResult<void> SignalProcess(int pidfd, int signal) override {
+    return Void(syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, 0));
+  }
   SysResult<ThreadInfo> QueryThread(int pidfd) override {
     PidfdInfo info{};
     info.mask = kPidfdInfoWanted;

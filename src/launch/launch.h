@@ -73,6 +73,7 @@ struct Supervision {
   ExplainFunction explain;
   AnswerFunction answer = nullptr;         // empty: registers decide everything
   JudgeExecFunction judge_exec = nullptr;  // empty: no exec is judged after the fact
+  std::function<void()> at_end = nullptr;  // after the last answer
   // Trace children too, so that deaths and SIGSYS traps by the filter are explained for all. Set it
   // when the policy kills or traps; where it only refuses with an errno, children stay free to be
   // traced by others, and forks cost nothing extra. (The first process and its threads are traced
@@ -82,7 +83,7 @@ struct Supervision {
   int status_fd = -1;  // JSON lines: started, denied, exited; -1: none
   int audit_fd = -1;   // JSON lines: every call that the supervisor decided, and counts; -1: none
   std::string state_folder = {};  // keeps the denials there (last_denials.h); "": nowhere
-  int notify_fd = -1;  // stream socket to a handler that `answer` asks; -1: none
+  int notify_fd = -1;             // stream socket to a handler that `answer` asks; -1: none
 };
 
 struct LaunchPlan {

@@ -341,6 +341,7 @@ void Watcher::Run() {
 
 void Watcher::Finish() {
   bool ended = !deciders_ || deciders_->Stop(std::chrono::milliseconds(kLastWordsMs));
+  if (plan_.supervision && plan_.supervision->at_end) plan_.supervision->at_end();
   if (!gave_up_) HandleWake();
   // What the program left running has ended too, or is about to.
   reporter_.FlushCounts();

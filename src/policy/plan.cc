@@ -310,6 +310,13 @@ bool MayLetThrough(const TypedPolicy& policy, std::string_view call) {
   });
 }
 
+bool Names(const TypedPolicy& policy, std::string_view call) {
+  return std::ranges::all_of(policy.arches, [&](const ArchPolicy& arch) {
+    return abi::FindSyscall(arch.arch, call) == nullptr ||
+           std::ranges::find(arch.rules, call, &Rule::syscall) != arch.rules.end();
+  });
+}
+
 void CheckBypasses(const TypedPolicy& policy, Report& report) {
   struct Bypass {
     std::string_view call;

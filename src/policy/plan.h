@@ -45,6 +45,8 @@ bool NeedsSupervisor(const TypedPolicy& policy);
 // May a call of that name happen on any ABI, for all the policy says? Overestimates: looks at what
 // clauses do, not at when.
 bool MayLetThrough(const TypedPolicy& policy, std::string_view call);
+// Is there a rule about it, on every ABI that has the call?
+bool Names(const TypedPolicy& policy, std::string_view call);
 
 // Reports what cannot be kept: a clause that would allow a call after a look which the supervisor
 // cannot perform, or an action that only a filter has.

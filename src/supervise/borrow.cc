@@ -4,7 +4,9 @@
 #include "supervise/borrow.h"
 
 #include <linux/capability.h>
+#include <sched.h>
 #include <sys/fsuid.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -62,7 +64,10 @@ bool SetFileIds(uid_t fsuid, gid_t fsgid) {
 int BorrowedIdentity::Borrow(const Credentials& target) {
   if (target.user_namespace != own_.user_namespace) return EXDEV;
   changed_ = true;
-  if (!SetIds(target.uids[1], target.gids[1], target.groups)) return EPERM;
+  // Where they are the same nothing is set: some user namespaces allow no setgroups(2) at all.
+  changes_ids_ = target.uids[1] != own_.uids[1] || target.gids[1] != own_.gids[1] ||
+                 target.groups != own_.groups;
+  if (changes_ids_ && !SetIds(target.uids[1], target.gids[1], target.groups)) return EPERM;
   if (!SetFileIds(target.uids[3], target.gids[3])) return EPERM;
   if (!SetEffectiveCapabilities(target.effective_capabilities)) return EPERM;
   return 0;
@@ -83,6 +88,35 @@ AddedCapabilities::~AddedCapabilities() {
   if (changed_) CG_CHECK(SetEffectiveCapabilities(before_));
 }
 
+bool BecomeForGood(const Credentials& own, const Credentials& target) {
+  if (own.uids != target.uids || own.gids != target.gids || own.groups != target.groups) {
+    // The capabilities stay permitted when no id is root's any more.
+    if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0 ||
+        syscall(SYS_setgroups, target.groups.size(), target.groups.data()) < 0 ||
+        syscall(SYS_setresgid, target.gids[0], target.gids[1], target.gids[2]) < 0 ||
+        syscall(SYS_setresuid, target.uids[0], target.uids[1], target.uids[2]) < 0) {
+      return false;
+    }
+  }
+  Capabilities capabilities;
+  return capabilities.Read() && capabilities.Set(capabilities.permitted()) &&
+         SetFileIds(target.uids[3], target.gids[3]) && capabilities.Read() &&
+         capabilities.Set(capabilities.permitted());
+}
+
+Credentials Lent(const Credentials& own, const Credentials& caller) {
+  Credentials lent = own;
+  lent.uids[3] = caller.uids[3];
+  lent.gids[3] = caller.gids[3];
+  lent.groups = caller.groups;
+  return lent;
+}
+
+bool HasOwnPlaces() {
+  thread_local const bool own = unshare(CLONE_FS) == 0;
+  return own;
+}
+
 bool ActByRealIds(const Credentials& target) {
   // Capabilities count for root alone (fs/open.c, access_override_creds).
   std::uint64_t capabilities = target.uids[0] == 0 ? target.effective_capabilities : 0;
@@ -97,9 +131,10 @@ BorrowedIdentity::BorrowedIdentity(const Credentials& own, const Credentials& ta
 BorrowedIdentity::~BorrowedIdentity() {
   if (!changed_) return;
   // The user first: it brings back the capabilities that the rest needs.
-  bool user = syscall(SYS_setresuid, kKeep, own_.uids[1], kKeep) == 0;
+  bool user = !changes_ids_ || syscall(SYS_setresuid, kKeep, own_.uids[1], kKeep) == 0;
   bool capable = SetEffectiveCapabilities(own_.effective_capabilities);
-  bool rest = SetIds(own_.uids[1], own_.gids[1], own_.groups) || own_.effective_capabilities == 0;
+  bool rest = !changes_ids_ || SetIds(own_.uids[1], own_.gids[1], own_.groups) ||
+              own_.effective_capabilities == 0;
   CG_CHECK(user && capable && rest && SetFileIds(own_.uids[3], own_.gids[3]));
 }
 

@@ -25,6 +25,7 @@ class BorrowedIdentity {
 
   const Credentials& own_;
   bool changed_ = false;
+  bool changes_ids_ = false;
   int error_ = 0;
 };
 
@@ -44,6 +45,18 @@ class AddedCapabilities {
   bool changed_ = false;
   bool has_all_ = false;
 };
+
+// The calling thread, which is `own` still, takes the target's ids and groups and keeps all its
+// capabilities in effect. False: it may not.
+bool BecomeForGood(const Credentials& own, const Credentials& target);
+
+// With the supervisor's rights, and still so that what is made belongs to the caller: owners are
+// the file-system ids of who makes it. (To change the owner afterwards would be a race for the
+// name.)
+Credentials Lent(const Credentials& own, const Credentials& caller);
+
+// The umask and the working directory of a thread that performs must be its own: makes them so.
+bool HasOwnPlaces();
 
 // For access(2), which asks as the real user: within a BorrowedIdentity, from then on files are
 // looked at with the target's real ids. False: EPERM.

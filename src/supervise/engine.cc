@@ -23,7 +23,6 @@
 #include "supervise/engine.h"
 
 #include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -40,11 +39,13 @@
 #include "fmt/format.h"
 #include "policy/performed.h"
 #include "supervise/borrow.h"
+#include "supervise/helper.h"
 #include "supervise/identities.h"
 #include "supervise/identity.h"
 #include "supervise/inputs.h"
 #include "supervise/pending_signal.h"
 #include "supervise/perform.h"
+#include "supervise/refusal.h"
 #include "supervise/starts.h"
 
 namespace callgate::supervise {
@@ -78,24 +79,17 @@ struct CallState {
   std::vector<Facts> agreed = {};  // what somebody outside was told before he answered
 };
 
-// With the supervisor's rights, and still so that what is made belongs to the caller: owners are
-// the file-system ids of who makes it. (To change the owner afterwards would be a race for the
-// name.)
-Credentials Lent(const Credentials& own, const Credentials& caller) {
-  Credentials lent = own;
-  lent.uids[3] = caller.uids[3];
-  lent.gids[3] = caller.gids[3];
-  lent.groups = caller.groups;
-  return lent;
-}
-
 }  // namespace
 
 struct Engine::Impl {
-  Impl(kernel::Kernel& seam, Fixed fixed) : kernel(seam), identities(seam, fixed) {}
+  Impl(kernel::Kernel& seam, Fixed fixed)
+      : kernel(seam), names_are_fixed(fixed.names), identities(seam, fixed), helpers(seam) {}
 
   Outcome Answer(const Turn& turn, policy::PolicyAction action, std::string reason);
-  Outcome Look(const Turn& turn, const DecideFunction& decide, const OutsideFunction& outside);
+  // Who may perform it: we alone, or a helper where the caller stands.
+  enum class By : std::uint8_t { kEither, kUs };
+  Outcome Look(const Turn& turn, const DecideFunction& decide, const OutsideFunction& outside,
+               By by = By::kEither);
   Outcome Perform(const Turn& turn, CallState& call);
   // What the call returned: 0 or an errno.
   int Deliver(int listener, const kernel::Notification& notification, Reply reply);
@@ -105,7 +99,9 @@ struct Engine::Impl {
                             const OutsideFunction& outside);
 
   kernel::Kernel& kernel;
+  const bool names_are_fixed;
   Identities identities;
+  Helpers helpers;
   std::once_flag begun;
   Starts starts;
   const Identity* own = nullptr;
@@ -131,12 +127,6 @@ const Identity* Engine::Impl::Own() {
 }
 
 namespace {
-
-// The umask and the working directory of a thread that performs must be its own.
-bool HasOwnPlaces() {
-  thread_local const bool own = unshare(CLONE_FS) == 0;
-  return own;
-}
 
 const Outcome kGoneCaller{.kind = Outcome::Kind::kGone};
 
@@ -280,7 +270,7 @@ Outcome Engine::Impl::AskAboutRegisters(const Turn& turn, policy::PolicyAction a
 }
 
 Outcome Engine::Impl::Look(const Turn& turn, const DecideFunction& decide,
-                           const OutsideFunction& outside) {
+                           const OutsideFunction& outside, By by) {
   const auto& [listener, notification, step_aside] = turn;
   if (Own() == nullptr || !HasOwnPlaces()) {
     return Refuse(EPERM, "the supervisor cannot read its own identity: is /proc there?");
@@ -305,13 +295,31 @@ Outcome Engine::Impl::Look(const Turn& turn, const DecideFunction& decide,
   // to see what it may reach, not to act as it.
   bool same_namespace =
       state.identity.credentials.user_namespace == own->credentials.user_namespace;
+  // In its own it can mount and chroot, and give any file any name.
+  state.identity.must_have_our_root = !same_namespace && !names_are_fixed;
+  bool is_elsewhere = false;
+  if (state.performer != nullptr && by == By::kEither && !StartsProgram(notification.call) &&
+      (!same_namespace || state.performer->ScopeOf() != Scope::kUser)) {
+    if (state.identity.umask == kUnreadUmask) {
+      auto whole = ReadIdentity(notification.tid);
+      if (!whole) return Refuse(EPERM, "the supervisor cannot read the caller's status");
+      state.identity.umask = whole->umask;
+    }
+    auto helped =
+        helpers.PerformerFor(notification, state.identity, *own, state.performer->ScopeOf());
+    if (!kernel.IsPending(listener, notification.id)) return kGoneCaller;
+    if (!helped) return Refuse(EPERM, helped.error());
+    state.performer = std::move(*helped);
+    is_elsewhere = true;
+  }
   Credentials walking = state.identity.credentials;
   if (!same_namespace) {
     walking.user_namespace = own->credentials.user_namespace;
     walking.effective_capabilities = 0;
   }
   state.walking = std::move(walking);
-  state.inputs.emplace(kernel, state.notification, own->credentials, state.walking);
+  state.inputs.emplace(kernel, state.notification, own->credentials, state.walking,
+                       state.identity.must_have_our_root);
   const Surroundings surroundings{
       .identity = state.identity,
       .same_pid_namespace = state.identity.pid_namespace == own->pid_namespace,
@@ -370,20 +378,11 @@ Outcome Engine::Impl::Look(const Turn& turn, const DecideFunction& decide,
   }
   // All copies were made by a thread id: it named the caller only if the caller still waits.
   if (!kernel.IsPending(listener, notification.id)) return kGoneCaller;
-  switch (failed) {
-    case 0:
-      break;
-    case ESRCH:
-      return Refuse(EPERM,
-                    "the supervisor has not the rights to look at the caller, or to act as it");
-    case EMFILE:
-    case ENFILE:
-    case ENOMEM:
-      return Refuse(failed, "the supervisor has run out of descriptors or memory");
-    default:
-      // The call's own mistake, which the kernel would have answered the same way.
-      (void)kernel.ReplyErrno(listener, notification.id, failed);
-      return {.errno_value = failed};
+  if (auto refusal = RefusalOf(failed)) return Refuse(refusal->errno_value, refusal->reason);
+  if (failed != 0) {
+    // The call's own mistake, which the kernel would have answered the same way.
+    (void)kernel.ReplyErrno(listener, notification.id, failed);
+    return {.errno_value = failed};
   }
   if (action.verb == policy::Verb::kErrno && state.performer != nullptr &&
       state.performer->IsAboutNothing(*state.inputs)) {
@@ -391,8 +390,13 @@ Outcome Engine::Impl::Look(const Turn& turn, const DecideFunction& decide,
     return {};
   }
   bool lends = action.verb == policy::Verb::kAsSupervisor;
+  // A helper has not our rights. All is looked at and decided anew.
+  if (lends && is_elsewhere) {
+    state.performer.reset();
+    return Look(turn, decide, outside, By::kUs);
+  }
   if ((action.verb == policy::Verb::kAllow || lends) && state.performer != nullptr) {
-    if (!lends && !same_namespace) {
+    if (!lends && !same_namespace && !is_elsewhere) {
       return Refuse(EPERM,
                     "the caller is in another user namespace; the supervisor cannot act as it");
     }
@@ -408,8 +412,9 @@ Outcome Engine::Impl::Look(const Turn& turn, const DecideFunction& decide,
                     "the caller is not traced (CLONE_UNTRACED?), so what it loads could not be "
                     "judged");
     }
-    state.acting =
-        lends ? Lent(own->credentials, state.identity.credentials) : state.identity.credentials;
+    state.acting = is_elsewhere ? own->credentials
+                   : lends      ? Lent(own->credentials, state.identity.credentials)
+                                : state.identity.credentials;
     return Perform(turn, state);
   }
   return Answer(turn, action, std::move(reason));
@@ -432,6 +437,8 @@ Outcome Engine::Handle(const Turn& turn, const DecideFunction& decide,
 Outcome Engine::HandleExec(pid_t pid, pid_t former_tid, const DecideFunction& decide) {
   return impl_->starts.Judge(pid, former_tid, decide);
 }
+
+void Engine::EndHelpers() { impl_->helpers.EndAll(); }
 
 Engine::Engine(kernel::Kernel& kernel, Fixed fixed)
     : impl_(std::make_unique<Impl>(kernel, fixed)) {}

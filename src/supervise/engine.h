@@ -72,6 +72,8 @@ class Engine {
   // Judges what `pid`, which stands at its exec stop, has loaded; `former_tid` made the call.
   // kKilled: it must not run its first instruction; `call` is for the report.
   Outcome HandleExec(pid_t pid, pid_t former_tid, const DecideFunction& decide);
+  // To be called when no more calls come: ends the processes that make calls in other namespaces.
+  void EndHelpers();
 
  private:
   struct Impl;

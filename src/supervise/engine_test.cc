@@ -1,5 +1,9 @@
 #include "supervise/engine.h"
 
+#include <sched.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -113,6 +117,28 @@ TEST(Engine, CallerThatCannotBeReadIsRefused) {
   Outcome outcome = Handle(kernel, OpenAt(0x1000, 0x7fffffff), LookThen(kAllow));
   EXPECT_EQ(outcome.kind, Outcome::Kind::kRefused);
   EXPECT_EQ(outcome.reason, "the supervisor cannot read who the caller is");
+}
+
+// Here its pidfd is none that setns(2) takes; older kernels and missing rights give other errnos.
+TEST(Engine, CallerWhoseNamespacesCannotBeEnteredIsRefused) {
+  testing::FakeKernel kernel;
+  Put(kernel, 0x1000, "/dev/null");
+  // As fork, in a user namespace of its own.
+  auto child = static_cast<pid_t>(syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, 0, 0, 0, 0));
+  if (child == 0) {
+    pause();
+    _exit(0);
+  }
+  ASSERT_GT(child, 0);
+  Outcome outcome = Handle(kernel, OpenAt(0x1000, child), LookThen(kAllow));
+  kill(child, SIGKILL);
+  waitpid(child, nullptr, 0);
+  EXPECT_EQ(outcome.kind, Outcome::Kind::kRefused);
+  EXPECT_EQ(outcome.errno_value, EPERM);
+  EXPECT_EQ(outcome.reason,
+            "the supervisor has no process that stands where the caller does: cannot enter its "
+            "namespaces (Invalid argument)");
+  EXPECT_TRUE(NothingWasDone(kernel));
 }
 
 // The kernel leaves the call waiting when the caller's table is full.

@@ -20,6 +20,9 @@ struct Fixed {
   bool groups = false;      // setgroups
   bool namespaces = false;  // unshare, setns
   bool root = false;        // chroot, pivot_root
+  // What gives files other names (mount, chroot, …): the policy refuses it, or has a rule that says
+  // what of it may be.
+  bool names = false;
 };
 
 // Who the threads are that call. Several threads may ask.

@@ -56,13 +56,13 @@ std::optional<std::string> ReadAll(const std::string& path) {
   }
 }
 
-std::optional<std::uint64_t> NamespaceOf(pid_t tid, std::string_view kind) {
+}  // namespace
+
+std::optional<std::uint64_t> ReadNamespace(pid_t tid, std::string_view kind) {
   struct stat status{};
   if (stat(fmt::format("/proc/{}/ns/{}", tid, kind).c_str(), &status) < 0) return std::nullopt;
   return status.st_ino;
 }
-
-}  // namespace
 
 std::optional<Identity> ParseStatus(std::string_view text) {
   Identity identity;
@@ -92,9 +92,9 @@ std::optional<Identity> ParseStatus(std::string_view text) {
 }
 
 std::optional<Namespaces> ReadNamespaces(pid_t tid) {
-  auto user = NamespaceOf(tid, "user");
-  auto pid = NamespaceOf(tid, "pid");
-  auto mount = NamespaceOf(tid, "mnt");
+  auto user = ReadNamespace(tid, "user");
+  auto pid = ReadNamespace(tid, "pid");
+  auto mount = ReadNamespace(tid, "mnt");
   if (!user || !pid || !mount) return std::nullopt;
   return Namespaces{.user = *user, .pid = *pid, .mount = *mount};
 }

@@ -41,6 +41,8 @@ struct Identity {
   mode_t umask = kUnreadUmask;
   std::uint64_t pid_namespace = 0;
   std::uint64_t mount_namespace = 0;
+  // What a path is called is not known unless it starts at the supervisor's root.
+  bool must_have_our_root = false;
   int our_root =
       -1;  // O_PATH of the supervisor's file-system root, where it is known to be its too
 };
@@ -49,6 +51,9 @@ struct Identity {
 // nullopt: gone, or not ours to see.
 std::optional<Identity> ReadIdentity(pid_t tid);
 std::optional<Namespaces> ReadNamespaces(pid_t tid);
+// Of the namespaces that a call can be about besides those: by the names in /proc/TID/ns. nullopt:
+// as above.
+std::optional<std::uint64_t> ReadNamespace(pid_t tid, std::string_view kind);
 // The text of /proc/TID/status without the namespaces. nullopt: a line is missing or makes no
 // sense.
 std::optional<Identity> ParseStatus(std::string_view text);

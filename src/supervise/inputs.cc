@@ -12,6 +12,7 @@
 #include "fmt/format.h"
 #include "supervise/borrow.h"
 #include "supervise/copy.h"
+#include "supervise/refusal.h"
 
 namespace callgate::supervise {
 namespace {
@@ -127,6 +128,12 @@ kernel::SysResult<PinnedPath*> Inputs::PinText(std::size_t slot, const std::stri
   return Pinned(slot);
 }
 
+int Inputs::ErrnoOf(const std::function<long()>& call) {
+  BorrowedIdentity as_target(own_, walking_);
+  if (as_target.error() != 0) return ESRCH;
+  return call() < 0 ? errno : 0;
+}
+
 kernel::SysResult<base::UniqueFd> Inputs::Duplicate(int target_fd) {
   if (!pidfd_.valid()) {
     auto pidfd = kernel_.OpenThreadPidfd(tid());
@@ -155,6 +162,19 @@ kernel::SysResult<void> Inputs::Write(std::uint64_t address, std::span<const std
   return {};
 }
 
+std::vector<Inputs::Known> Inputs::KnownTexts(policy::DeepSubject::Kind kind) const {
+  std::vector<Known> known;
+  if (kind == policy::DeepSubject::Kind::kPath) {
+    for (const auto& [slot, pinned] : pinned_) known.push_back({slot, pinned.path});
+  } else {
+    for (const auto& [slot, text] : strings_) {
+      auto pinned = pinned_.find(slot);
+      known.push_back({slot, pinned == pinned_.end() ? text : pinned->second.path});
+    }
+  }
+  return known;
+}
+
 PinnedPath* Inputs::Pinned(std::size_t slot) {
   auto found = pinned_.find(slot);
   return found == pinned_.end() ? nullptr : &found->second;
@@ -170,6 +190,8 @@ policy::DeepValue Inputs::LookAtField(const policy::DeepSubject& subject) {
     if (message_ == nullptr) return Fail(ESRCH);
     bytes = message_->header;
   } else {
+    // Some calls may do without the structure. The others fail by themselves.
+    if (Register(subject.slot) == 0) return policy::Absent{};
     std::size_t size = subject.whole;
     if (subject.size_slot >= 0) {
       // An extensible structure: the caller says how much there is, what is beyond is zero.
@@ -248,6 +270,7 @@ policy::DeepValue Inputs::LookAtOpenFile(const policy::DeepSubject& subject) {
   base::UniqueFd root(
       open(fmt::format("/proc/{}/root", tid()).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!root.valid()) return Fail(errno == ENOENT ? ESRCH : errno);
+  if (must_have_our_root_ && !IsOurRoot(root.get())) return Fail(kOtherRoot);
   auto name = NameInRoot(root.get(), *fd);
   if (!name) return Fail(name.error());
   if (subject.kind == policy::DeepSubject::Kind::kDescriptor) return std::move(*name);
@@ -257,6 +280,10 @@ policy::DeepValue Inputs::LookAtOpenFile(const policy::DeepSubject& subject) {
 }
 
 policy::DeepValue Inputs::Look(const policy::DeepSubject& subject) {
+  if (elsewhere_) {
+    auto value = elsewhere_(subject);
+    return value ? std::move(*value) : Fail(value.error());
+  }
   using Kind = policy::DeepSubject::Kind;
   switch (subject.kind) {
     case Kind::kPath:
@@ -270,6 +297,9 @@ policy::DeepValue Inputs::Look(const policy::DeepSubject& subject) {
       if (subject.kind == Kind::kUnixPath) return policy::Absent{};
       return Fail(ESRCH);
     case Kind::kString: {
+      // A text that is a path for this call (the source of a bind mount).
+      if (const PinnedPath* pinned = Pinned(subject.slot)) return pinned->path;
+      if (Register(subject.slot) == 0) return policy::Absent{};
       auto text = String(subject.slot, kMaxPath);
       if (!text) return Fail(text.error());
       return *text;
@@ -305,6 +335,9 @@ kernel::SysResult<Places> PlacesOf(pid_t tid, const Identity& identity, bool sam
   if (places.our_root < 0) {
     places.root.Reset(open(fmt::format("/proc/{}/root", tid).c_str(), kFlags));
     if (!places.root.valid()) return std::unexpected(errno == ENOENT ? ESRCH : errno);
+    if (identity.must_have_our_root && !IsOurRoot(places.root.get())) {
+      return std::unexpected(kOtherRoot);
+    }
   }
   if (!path.starts_with('/')) {
     if (dirfd != AT_FDCWD && dirfd < 0) return std::unexpected(EBADF);

@@ -2,9 +2,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kernel/kernel.h"
@@ -21,8 +23,12 @@ class Inputs {
   // Memory and descriptors are copied with the supervisor's own rights; paths are walked as
   // `walking`. All arguments must outlive it.
   Inputs(kernel::Kernel& kernel, const kernel::Notification& notification, const Credentials& own,
-         const Credentials& walking)
-      : kernel_(kernel), notification_(notification), own_(own), walking_(walking) {}
+         const Credentials& walking, bool must_have_our_root = false)
+      : kernel_(kernel),
+        notification_(notification),
+        own_(own),
+        walking_(walking),
+        must_have_our_root_(must_have_our_root) {}
 
   const abi::Call& call() const { return notification_.call; }
   pid_t tid() const { return notification_.tid; }
@@ -37,6 +43,9 @@ class Inputs {
   // Never looks at the caller.
   std::vector<std::byte> CopiedAt(std::uint64_t address, std::size_t size) const;
 
+  // A structure whose size is written in it: what is decided on, and performed with.
+  void SetBytes(std::size_t slot, std::vector<std::byte> bytes) { bytes_[slot] = std::move(bytes); }
+
   // What no register points to itself; the caller of it keeps the copy.
   kernel::SysResult<std::vector<std::byte>> Copy(std::uint64_t address, std::size_t size);
 
@@ -50,6 +59,9 @@ class Inputs {
   kernel::SysResult<PinnedPath*> Pin(std::size_t slot, const Places& places, Follow follow);
   kernel::SysResult<PinnedPath*> PinText(std::size_t slot, const std::string& text,
                                          const Places& places, Follow follow);
+  // What the kernel says to the caller before it looks at what the call points to: the errno of a
+  // call that is made as the caller and must fail. ESRCH: it cannot be made so.
+  int ErrnoOf(const std::function<long()>& call);
   // Gives the target a result. EFAULT: all of it could not be written.
   kernel::SysResult<void> Write(std::uint64_t address, std::span<const std::byte> bytes);
   PinnedPath* Pinned(std::size_t slot);
@@ -62,6 +74,18 @@ class Inputs {
     const PinnedPath* file = nullptr;     // that the address names
   };
   void SetMessage(const Message* message) { message_ = message; }
+  // What is known already, for another process that is asked (helper.h): of a kind, which is kPath
+  // or kString.
+  struct Known {
+    std::size_t slot = 0;
+    std::string text = {};
+  };
+  std::vector<Known> KnownTexts(policy::DeepSubject::Kind kind) const;
+  // Who looks in place of this, where another process has the copies (helper.h). It must outlive
+  // the questions.
+  using Elsewhere =
+      std::function<kernel::SysResult<policy::DeepValue>(const policy::DeepSubject& subject)>;
+  void LookElsewhere(Elsewhere elsewhere) { elsewhere_ = std::move(elsewhere); }
 
   // For the policy. A subject that cannot be read gives Absent and sets `error`, after which the
   // call must not be allowed whatever the policy says.
@@ -81,6 +105,7 @@ class Inputs {
   const kernel::Notification& notification_;
   const Credentials& own_;
   const Credentials& walking_;
+  const bool must_have_our_root_;  // Identity
   std::map<std::size_t, std::string> strings_;
   std::map<std::size_t, std::vector<std::byte>> bytes_;
   std::map<std::size_t, std::vector<std::string>> vectors_;
@@ -88,6 +113,7 @@ class Inputs {
   std::map<std::size_t, PinnedPath> pinned_;
   base::UniqueFd pidfd_;
   const Message* message_ = nullptr;
+  Elsewhere elsewhere_;
   int error_ = 0;
 };
 

@@ -71,11 +71,19 @@ struct Reply {
   }
 };
 
+// Which of a caller's namespaces its call is about.
+enum class Scope : std::uint8_t {
+  kUser,  // in which its capabilities count
+  kIds,   // the same; and all of its ids are needed, not only those that act on files
+  kAll,   // mounts, host names, … too
+};
+
 // What a family needs to know besides the copies.
 struct Surroundings {
   const Identity& identity;  // of the calling thread
   bool same_pid_namespace = true;
-  bool is_borrowed = false;  // this thread acts as somebody else than the supervisor's user
+  bool is_borrowed = false;   // this thread acts as somebody else than the supervisor's user
+  bool is_elsewhere = false;  // this process has its rights in the caller's user namespace alone
   // To be asked before what may take as long as somebody likes; false: it must not (deciders.h).
   std::function<bool()> may_wait = [] { return false; };
 };
@@ -105,6 +113,8 @@ class Performer {
   virtual bool IsAboutNothing(Inputs&) const { return false; }
   // Asked after the policy has allowed the call by what it says.
   virtual std::vector<Further> AmountsTo(Inputs&, const Surroundings&) { return {}; }
+  // Which of the caller's namespaces whoever performs must be in.
+  virtual Scope ScopeOf() const { return Scope::kUser; }
   // Must the umask and the tracer in `around` be known? They take the longest to read.
   virtual bool NeedsStatus() const { return true; }
   virtual Reply Perform(Inputs& inputs, const Surroundings& around) = 0;
@@ -131,5 +141,7 @@ std::unique_ptr<Performer> MakeAcceptPerformer(std::string_view call);
 std::unique_ptr<Performer> MakeSendPerformer(std::string_view call);
 std::unique_ptr<Performer> MakeTellPerformer(std::string_view call);
 std::unique_ptr<Performer> MakeExecPerformer(std::string_view call);
+std::unique_ptr<Performer> MakeMountPerformer(std::string_view call);
+std::unique_ptr<Performer> MakeTaskPerformer(std::string_view call);
 
 }  // namespace callgate::supervise

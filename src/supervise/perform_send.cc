@@ -212,7 +212,9 @@ ssize_t SendPerformer::SendOnce(const OutgoingMessage& message, std::size_t from
     bool says_who = from == 0 && message.sender.has_value();
     const Identity& caller = around.identity;
     if (!says_who && added->has_all()) {
-      AppendCredentials(control, message.sender.value_or(ucred{.pid = caller.tgid,
+      // A process id that is not one's own can be said from the first user namespace alone.
+      pid_t pid = around.is_elsewhere ? getpid() : caller.tgid;
+      AppendCredentials(control, message.sender.value_or(ucred{.pid = pid,
                                                                .uid = caller.credentials.uids[0],
                                                                .gid = caller.credentials.gids[0]}));
     } else if (!says_who && around.is_borrowed) {

@@ -333,6 +333,11 @@ int OwnDescriptors() {
   return known;
 }
 
+bool IsOurRoot(int root) {
+  base::UniqueFd ours(open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  return ours.valid() && IsSameObject(root, ours.get());
+}
+
 std::expected<std::string, int> NameInRoot(int root, int fd) {
   auto root_name = NameOf(root);
   if (!root_name) return root_name;

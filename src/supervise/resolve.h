@@ -51,6 +51,9 @@ struct PinnedPath {
   bool Exists() const { return object.valid(); }
 };
 
+// Is it the root directory of this process, in the same mount?
+bool IsOurRoot(int root);
+
 // What a policy calls an open file: its path in that root, or the kernel's name for a file that has
 // none ("pipe:[4711]"). Behind the path of a file whose name was removed stands " (deleted)".
 // EACCES: it lies outside of the root, where no name reaches.
