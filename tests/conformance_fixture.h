@@ -97,6 +97,12 @@ void ProbeObjectCalls(const std::string& call);
 void ProbeSending(const std::string& call);
 // conformance_accept.cc: accept, listen, shutdown.
 void ProbeAccepting(const std::string& call);
+// conformance_mounting.cc: mount and its siblings.
+void ProbeMounting(const std::string& call);
+// conformance_tasks.cc: scheduling and limits.
+void ProbeTasks(const std::string& call);
+// conformance_attributes.cc: setxattrat and its siblings.
+void ProbeAttributesAt(const std::string& call);
 // utime, utimes, futimesat.
 void ProbeOldTimes(const std::string& call);
 

@@ -8,9 +8,12 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <cstdint>
 #include <cstdio>
+#include <cstring>
 #include <functional>
 #include <string>
 #include <vector>
@@ -207,6 +210,31 @@ void ProbeObjectCalls(const std::string& call) {
       std::printf("%ld %lu ", S_ISDIR(status.st_mode) ? 0 : status.st_size,
                   S_ISDIR(status.st_mode) ? 0 : status.st_nlink);
       return result;
+    });
+  }
+  if (call == "getdents64") {
+    // What there is, whatever the order; the second call goes on where the first has ended.
+    ProbeObjects(call, {0, 10, 24, 60, 4096, 200'000, -1}, [](std::uint64_t fd, long size) {
+      std::vector<char> buffer(300'000);
+      auto next = [&] {
+        return syscall(SYS_getdents64, fd,
+                       size == -1 ? const_cast<char*>(kBadPointer) : buffer.data(),
+                       size == -1 ? 4096 : size);
+      };
+      std::vector<std::string> names;
+      long result = next(), error = errno;
+      for (long got = result; got > 0; got = next()) {
+        for (long at = 0; at < got;) {
+          std::uint16_t length = 0;
+          std::memcpy(&length, &buffer[static_cast<std::size_t>(at) + 16], sizeof length);
+          names.emplace_back(&buffer[static_cast<std::size_t>(at) + 19]);
+          at += length;
+        }
+      }
+      std::sort(names.begin(), names.end());
+      for (const std::string& name : names) std::printf("%s ", name.c_str());
+      errno = static_cast<int>(error);
+      return size == 24 || size == 60 ? std::min(result, 1L) : result;
     });
   }
   if (call == "fstatfs") {

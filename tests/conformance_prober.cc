@@ -417,6 +417,9 @@ void Probe(char** argv) {
     ProbeOldTimes(argv[2]);
     ProbeSending(argv[2]);
     ProbeAccepting(argv[2]);
+    ProbeMounting(argv[2]);
+    ProbeTasks(argv[2]);
+    ProbeAttributesAt(argv[2]);
   };
   run();
   stride = std::max(1L, shapes / std::max(1L, std::atol(argv[3])));

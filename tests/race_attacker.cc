@@ -9,7 +9,9 @@
 #include <linux/openat2.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -244,6 +246,59 @@ Attack FlipAddress(bool by_pointer) {
   return attack;
 }
 
+// What is bound to a directory.
+Attack FlipSource() {
+  static std::string target = directory + "/t";
+  static char* source = Buffer(MAP_PRIVATE | MAP_ANONYMOUS, -1);
+  *std::strrchr(source, '/') = 0;  // a or b, not a/x or b/x
+  return {.attempt =
+              [] {
+                long result = syscall(SYS_mount, source, target.c_str(), nullptr, MS_BIND, nullptr);
+                if (result < 0) return Got::kNothing;
+                struct stat status{};
+                bool there = stat((target + "/x").c_str(), &status) == 0;
+                syscall(SYS_umount2, target.c_str(), MNT_DETACH);
+                if (!there) return Got::kNothing;
+                return status.st_ino == denied_inode ? Got::kDenied : Got::kAllowed;
+              },
+          .interfere = [] { source[FlipPlace()] ^= 'a' ^ 'b'; }};
+}
+
+// How nice it is to be: 5, not 6.
+Attack FlipNice() {
+  struct Attributes {
+    std::uint32_t size, policy;
+    std::uint64_t flags;
+    std::int32_t nice;
+    std::uint32_t priority;
+    std::uint64_t runtime, deadline, period;
+  };
+  static Attributes wanted{48, 0, 0, 5, 0, 0, 0, 0};
+  return {.attempt =
+              [] {
+                if (syscall(SYS_sched_setattr, 0, &wanted, 0) < 0) return Got::kNothing;
+                Attributes now{};
+                if (syscall(SYS_sched_getattr, 0, &now, sizeof now, 0) < 0) std::abort();
+                return now.nice == 5 ? Got::kAllowed : Got::kDenied;
+              },
+          .interfere = [] { wanted.nice ^= 5 ^ 6; }};
+}
+
+// At most 64 bytes of messages, not 128.
+Attack FlipLimit() {
+  static rlimit wanted{64, 256};
+  return {.attempt =
+              [] {
+                if (syscall(SYS_prlimit64, 0, RLIMIT_MSGQUEUE, &wanted, nullptr) < 0) {
+                  return Got::kNothing;
+                }
+                rlimit now{};
+                if (getrlimit(RLIMIT_MSGQUEUE, &now) < 0) std::abort();
+                return now.rlim_cur == 64 ? Got::kAllowed : Got::kDenied;
+              },
+          .interfere = [] { wanted.rlim_cur ^= 64 ^ 128; }};
+}
+
 Attack AttackNamed(const std::string& kind) {
   if (kind == "flip") return FlipIn(Buffer(MAP_PRIVATE | MAP_ANONYMOUS, -1));
   if (kind == "shared_page") {
@@ -261,6 +316,9 @@ Attack AttackNamed(const std::string& kind) {
   if (kind == "object") return SwapObject();
   if (kind == "address") return FlipAddress(false);
   if (kind == "address_pointer") return FlipAddress(true);
+  if (kind == "mount") return FlipSource();
+  if (kind == "nice") return FlipNice();
+  if (kind == "limit") return FlipLimit();
   std::fprintf(stderr, "unknown attack %s\n", kind.c_str());
   std::exit(2);
 }

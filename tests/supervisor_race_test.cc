@@ -38,6 +38,13 @@ class Race : public testing::TestWithParam<Kind> {
   Race() {
     std::string pattern = (std::filesystem::temp_directory_path() / "race.XXXXXX").string();
     directory_ = mkdtemp(pattern.data());
+    mkdir((directory_ + "/t").c_str(), 0755);
+    // Mounts need a mount namespace, and that a user namespace; nothing gets out of it.
+    if (GetParam().name == std::string_view("mount")) {
+      prefix_ = "unshare --user --map-root-user --mount --propagation unchanged ";
+      own_names_ =
+          "umount2, move_mount, open_tree, open_tree_attr, fsmount, chroot, pivot_root, setns\n";
+    }
     for (const char* name : {"/a", "/b"}) {
       mkdir((directory_ + name).c_str(), 0755);
       std::ofstream(directory_ + name + "/x") << name;
@@ -45,18 +52,26 @@ class Race : public testing::TestWithParam<Kind> {
   }
   ~Race() override { std::filesystem::remove_all(directory_); }
 
+  // In a user namespace of its own, where a helper performs.
+  Reached AttackElsewhere(long attempts) {
+    if (prefix_.empty()) prefix_ = "unshare --user --map-root-user ";
+    return Attack("", attempts, "all");
+  }
   Reached Attack(const std::string& verdict, long attempts, const char* until,
                  const std::string& other = {}) {
     std::string rules = fmt::format(
         "default: allow\n"
         "io_uring_setup, landlock_restrict_self: else -> errno(ENOSYS)\n"
-        "openat: path in {{\"{0}/a/x\", \"{0}/a/new\"}}{1}; else -> "
-        "errno(EACCES)\n"
+        "openat: path in {{\"{0}/a/x\", \"{0}/a/new\"}}{1}; "
+        "path under {{\"/proc\", \"/etc\", \"/lib\", \"/usr\"}}; else -> errno(EACCES)\n"
         "openat2: path == \"{0}/a/x\" && how.flags == O_RDONLY{1}; else -> errno(EACCES)\n"
         "fchmod: fd.path == \"{0}/a/x\"{1}; else -> errno(EACCES)\n"
-        "sendmsg: msg.addr.abstract == \"{0}/a\"{1}; else -> errno(EACCES)\n",
+        "sendmsg: msg.addr.abstract == \"{0}/a\"{1}; else -> errno(EACCES)\n"
+        "mount: source == \"{0}/a\" && target == \"{0}/t\"{1}; else -> errno(EACCES)\n"
+        "sched_setattr: attr.sched_nice == 5{1}; else -> errno(EACCES)\n"
+        "prlimit64: new_limit == 0; new_limit.rlim_cur == 64{1}; else -> errno(EACCES)\n",
         directory_, verdict);
-    return Run(kAttacker, attempts, until, rules, other);
+    return Run(kAttacker, attempts, until, rules + own_names_, other);
   }
 
   // `other`: rules of a layer above these; empty: none.
@@ -69,8 +84,8 @@ class Race : public testing::TestWithParam<Kind> {
       policy += " " + directory_ + "/other.cg";
     }
     std::string command =
-        fmt::format("{} run {} -- {} {} {} {} {} 2>{}/errors", kProgram, policy, attacker,
-                    GetParam().name, attempts, until, directory_, directory_);
+        fmt::format("{} run {} -- {}{} {} {} {} {} 2>{}/errors", kProgram, policy, prefix_,
+                    attacker, GetParam().name, attempts, until, directory_, directory_);
     FILE* output = popen(command.c_str(), "r");
     Reached reached;
     EXPECT_EQ(std::fscanf(output, "reached allowed %ld, denied %ld; refused %ld", &reached.allowed,
@@ -82,6 +97,8 @@ class Race : public testing::TestWithParam<Kind> {
   }
 
   std::string directory_;
+  std::string prefix_;     // of the attacker's command
+  std::string own_names_;  // rules of those who may mount
 };
 
 long Attempts() {
@@ -95,6 +112,12 @@ TEST_P(Race, NeverReachesWhatIsDenied) {
   EXPECT_EQ(reached.denied, 0);
   EXPECT_GT(reached.allowed, 0);
   EXPECT_GE(reached.allowed + reached.refused, attempts);
+}
+
+TEST_P(Race, NeverReachesWhatIsDeniedFromAUserNamespace) {
+  Reached reached = AttackElsewhere(Attempts() / 5);
+  EXPECT_EQ(reached.denied, 0);
+  EXPECT_GT(reached.allowed, 0);
 }
 
 // A race that one layer takes is not taken for the other.
@@ -113,7 +136,8 @@ INSTANTIATE_TEST_SUITE_P(Attacks, Race,
                          testing::Values(Kind{"flip"}, Kind{"shared_page"}, Kind{"symlink"},
                                          Kind{"dup2"}, Kind{"chdir"}, Kind{"munmap"}, Kind{"memfd"},
                                          Kind{"plant"}, Kind{"how"}, Kind{"object"},
-                                         Kind{"address"}, Kind{"address_pointer"}),
+                                         Kind{"address"}, Kind{"address_pointer"}, Kind{"mount"},
+                                         Kind{"nice"}, Kind{"limit"}),
                          [](const auto& test) { return test.param.name; });
 
 // The same for programs that are started.

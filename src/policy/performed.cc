@@ -6,7 +6,7 @@
 namespace callgate::policy {
 namespace {
 
-constexpr std::array<PerformedCall, 68> kPerformed{{
+constexpr std::array<PerformedCall, 84> kPerformed{{
     {"accept", Performance::kOnDuplicate},
     {"accept4", Performance::kOnDuplicate},
     {"access", Performance::kOnFile},
@@ -29,17 +29,22 @@ constexpr std::array<PerformedCall, 68> kPerformed{{
     {"flistxattr", Performance::kOnDuplicate},
     {"fremovexattr", Performance::kOnDuplicate},
     {"fsetxattr", Performance::kOnDuplicate},
+    {"fsopen", Performance::kThere},
+    {"fspick", Performance::kThere},
     {"fstat", Performance::kOnDuplicate},
     {"fstatfs", Performance::kOnDuplicate},
     {"ftruncate", Performance::kOnDuplicate},
     {"futimesat", Performance::kOnFile},
+    {"getdents64", Performance::kOnDuplicate},
     {"getxattr", Performance::kOnFile},
+    {"getxattrat", Performance::kOnFile},
     {"lchown", Performance::kOnFile},
     {"lgetxattr", Performance::kOnFile},
     {"link", Performance::kAtParent},
     {"linkat", Performance::kAtParent},
     {"listen", Performance::kOnDuplicate},
     {"listxattr", Performance::kOnFile},
+    {"listxattrat", Performance::kOnFile},
     {"llistxattr", Performance::kOnFile},
     {"lremovexattr", Performance::kOnFile},
     {"lsetxattr", Performance::kOnFile},
@@ -48,21 +53,31 @@ constexpr std::array<PerformedCall, 68> kPerformed{{
     {"mkdirat", Performance::kAtParent},
     {"mknod", Performance::kAtParent},
     {"mknodat", Performance::kAtParent},
+    {"mount", Performance::kThere},
+    {"mount_setattr", Performance::kThere},
+    {"move_mount", Performance::kThere},
     {"newfstatat", Performance::kOnFile},
     {"open", Performance::kReopened},
     {"openat", Performance::kReopened},
     {"openat2", Performance::kReopened},
+    {"prlimit64", Performance::kOnTask},
     {"readlink", Performance::kOnFile},
     {"readlinkat", Performance::kOnFile},
     {"removexattr", Performance::kOnFile},
+    {"removexattrat", Performance::kOnFile},
     {"rename", Performance::kAtParent},
     {"renameat", Performance::kAtParent},
     {"renameat2", Performance::kAtParent},
     {"rmdir", Performance::kAtParent},
+    {"sched_setattr", Performance::kOnTask},
+    {"sched_setparam", Performance::kOnTask},
+    {"sched_setscheduler", Performance::kOnTask},
     {"sendmmsg", Performance::kOnDuplicate},
     {"sendmsg", Performance::kOnDuplicate},
     {"sendto", Performance::kOnDuplicate},
+    {"setrlimit", Performance::kOnTask},
     {"setxattr", Performance::kOnFile},
+    {"setxattrat", Performance::kOnFile},
     {"shutdown", Performance::kOnDuplicate},
     {"stat", Performance::kOnFile},
     {"statfs", Performance::kOnFile},
@@ -70,6 +85,7 @@ constexpr std::array<PerformedCall, 68> kPerformed{{
     {"symlink", Performance::kAtParent},
     {"symlinkat", Performance::kAtParent},
     {"truncate", Performance::kOnFile},
+    {"umount2", Performance::kThere},
     {"unlink", Performance::kAtParent},
     {"unlinkat", Performance::kAtParent},
     {"utime", Performance::kOnFile},
@@ -103,6 +119,10 @@ std::string_view Describe(Performance how) {
       return "makes the call on the file it has pinned";
     case Performance::kOnDuplicate:
       return "makes the call on its own duplicate of the descriptor";
+    case Performance::kThere:
+      return "a process in the caller's namespaces makes the call on what it has pinned";
+    case Performance::kOnTask:
+      return "makes the call with the copy for the thread it names";
     case Performance::kPinned:
       return "lets the caller make the call, and judges what was loaded before its first "
              "instruction";

@@ -18,6 +18,8 @@ enum class Performance : std::uint8_t {
   kAtParent,     // the same call with the copied name at the directory it has pinned
   kOnFile,       // the same call on the file it has pinned
   kOnDuplicate,  // the same call on its own duplicate of the caller's descriptor
+  kThere,        // the same call by a process in the caller's namespaces, on what that has pinned
+  kOnTask,       // the same call for the thread it names
   kPinned,       // the caller makes it, and is held still until what came of it was judged
 };
 

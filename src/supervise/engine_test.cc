@@ -254,11 +254,11 @@ TEST(Engine, AnswerThatCannotBeCarriedOutRefuses) {
 
 TEST(Engine, CallThatIsNotPerformedIsToldByRegistersAndGoesOn) {
   testing::FakeKernel kernel;
-  Put(kernel, 0x1000, "/mnt");
-  kernel::Notification mount = OpenAt(0x1000);
-  mount.call.nr = 165;
+  Put(kernel, 0x1000, "/swap");
+  kernel::Notification swapon = OpenAt(0x1000);
+  swapon.call.nr = 167;
   Outsider outsider{{kAllow}};
-  EXPECT_EQ(HandleLeft(kernel, mount, outsider).kind, Outcome::Kind::kAnswered);
+  EXPECT_EQ(HandleLeft(kernel, swapon, outsider).kind, Outcome::Kind::kAnswered);
   EXPECT_EQ(outsider.told, std::vector<Facts>{{}});
   EXPECT_TRUE(outsider.copy.empty());
   EXPECT_EQ(kernel.continued.size(), 1U);

@@ -14,11 +14,13 @@
 #include <unistd.h>
 #include <utime.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -31,6 +33,7 @@ namespace {
 
 constexpr int kNone = -1;
 constexpr std::uint64_t kMaxXattrValue = 65536;  // XATTR_SIZE_MAX
+constexpr std::uint64_t kMaxArgs = 4096;         // PAGE_SIZE
 constexpr std::uint32_t kFlagNofollow = AT_SYMLINK_NOFOLLOW;
 
 enum class What : std::uint8_t {
@@ -58,9 +61,10 @@ struct Layout {
   int first = 1;
   int flags = kNone;    // AT_* flags
   bool follows = true;  // where no flag says otherwise
+  int args = kNone;     // a struct xattr_args, with its size behind it
 };
 
-constexpr std::array<Layout, 27> kLayouts{{
+constexpr std::array<Layout, 31> kLayouts{{
     {.call = "chmod", .what = What::kChmod},
     {.call = "fchmod", .what = What::kChmod, .is_open = true},
     {.call = "fchmodat", .what = What::kChmod, .dirfd = 0, .path = 1, .first = 2},
@@ -88,6 +92,32 @@ constexpr std::array<Layout, 27> kLayouts{{
     {.call = "removexattr", .what = What::kRemoveXattr},
     {.call = "lremovexattr", .what = What::kRemoveXattr, .follows = false},
     {.call = "fremovexattr", .what = What::kRemoveXattr, .is_open = true},
+    {.call = "setxattrat",
+     .what = What::kSetXattr,
+     .dirfd = 0,
+     .path = 1,
+     .first = 3,
+     .flags = 2,
+     .args = 4},
+    {.call = "getxattrat",
+     .what = What::kGetXattr,
+     .dirfd = 0,
+     .path = 1,
+     .first = 3,
+     .flags = 2,
+     .args = 4},
+    {.call = "listxattrat",
+     .what = What::kListXattr,
+     .dirfd = 0,
+     .path = 1,
+     .first = 3,
+     .flags = 2},
+    {.call = "removexattrat",
+     .what = What::kRemoveXattr,
+     .dirfd = 0,
+     .path = 1,
+     .first = 3,
+     .flags = 2},
 }};
 
 class FilePerformer final : public Performer {
@@ -101,7 +131,12 @@ class FilePerformer final : public Performer {
   std::size_t Slot(std::size_t behind) const {
     return static_cast<std::size_t>(layout_.first) + behind;
   }
+  bool IsAboutXattr() const {
+    return layout_.what == What::kSetXattr || layout_.what == What::kGetXattr ||
+           layout_.what == What::kListXattr || layout_.what == What::kRemoveXattr;
+  }
   std::size_t PathSlot() const { return static_cast<std::size_t>(layout_.path); }
+  int PrepareValue(Inputs& inputs);
   int PrepareArguments(Inputs& inputs);
   int PrepareTimes(Inputs& inputs);
   int PreparePath(Inputs& inputs, const Surroundings& around);
@@ -111,12 +146,18 @@ class FilePerformer final : public Performer {
   long ActOnOpen(Inputs& inputs);
   // `list`: listxattr; `file` is a path or a descriptor.
   template <typename File, typename Get, typename List>
-  Reply ReadOut(Inputs& inputs, File file, Get get, List list);
+  Reply ReadOut(File file, Get get, List list);
 
   const Layout& layout_;
   int fd_ = -1;  // is_open
   rlim_t size_limit_ = RLIM_INFINITY;
   std::optional<std::array<timespec, 2>> times_;
+  // Of an attribute: where its value is, or is to be written.
+  struct {
+    std::uint64_t address = 0;
+    std::uint64_t size = 0;
+    std::uint32_t flags = 0;
+  } at_;
   std::string name_;
   std::vector<std::byte> value_;
 };
@@ -146,6 +187,36 @@ int FilePerformer::PrepareTimes(Inputs& inputs) {
   return 0;
 }
 
+int FilePerformer::PrepareValue(Inputs& inputs) {
+  if (layout_.what == What::kListXattr) {
+    at_ = {.address = inputs.Register(Slot(0)), .size = inputs.Register(Slot(1))};
+    return 0;
+  }
+  if (layout_.args == kNone) {
+    bool sets = layout_.what == What::kSetXattr;
+    at_ = {.address = inputs.Register(Slot(1)),
+           .size = inputs.Register(Slot(2)),
+           .flags = sets ? static_cast<std::uint32_t>(inputs.Register(Slot(3))) : 0};
+    return 0;
+  }
+  struct {
+    std::uint64_t value;
+    std::uint32_t size, flags;
+  } args{};
+  auto slot = static_cast<std::size_t>(layout_.args);
+  std::uint64_t size = inputs.Register(slot + 1);
+  if (size < sizeof args) return EINVAL;
+  if (size > kMaxArgs) return E2BIG;
+  auto bytes = inputs.Bytes(slot, size);
+  if (!bytes) return bytes.error();
+  std::memcpy(&args, bytes->data(), sizeof args);
+  // What this does not know must not be asked for.
+  auto rest = std::span(*bytes).subspan(sizeof args);
+  if (std::ranges::any_of(rest, [](std::byte byte) { return byte != std::byte{}; })) return E2BIG;
+  at_ = {.address = args.value, .size = args.size, .flags = args.flags};
+  return layout_.what == What::kGetXattr && args.flags != 0 ? EINVAL : 0;
+}
+
 int FilePerformer::PrepareArguments(Inputs& inputs) {
   switch (layout_.what) {
     case What::kChmod:
@@ -168,17 +239,14 @@ int FilePerformer::PrepareArguments(Inputs& inputs) {
     case What::kSetXattr:
     case What::kGetXattr:
     case What::kRemoveXattr: {
-      bool sets = layout_.what == What::kSetXattr;
-      auto flags = sets ? static_cast<std::uint32_t>(inputs.Register(Slot(3))) : 0;
-      if ((flags & ~std::uint32_t{XATTR_CREATE | XATTR_REPLACE}) != 0) return EINVAL;
+      if ((at_.flags & ~std::uint32_t{XATTR_CREATE | XATTR_REPLACE}) != 0) return EINVAL;
       auto name = inputs.String(Slot(0), kMaxXattrName);
       if (!name) return name.error() == ENAMETOOLONG ? ERANGE : name.error();
       if (name->empty()) return ERANGE;
       name_ = std::move(*name);
-      if (!sets) return 0;
-      std::uint64_t size = inputs.Register(Slot(2));
-      if (size > kMaxXattrValue) return E2BIG;
-      auto bytes = inputs.Bytes(Slot(1), size);
+      if (layout_.what != What::kSetXattr) return 0;
+      if (at_.size > kMaxXattrValue) return E2BIG;
+      auto bytes = inputs.Copy(at_.address, at_.size);
       if (!bytes) return bytes.error();
       value_ = std::move(*bytes);
       return 0;
@@ -200,9 +268,10 @@ int FilePerformer::PreparePath(Inputs& inputs, const Surroundings& around) {
                   ? AT_FDCWD
                   : static_cast<int>(inputs.Register(static_cast<std::size_t>(layout_.dirfd)));
   // utimensat and futimesat without a path are about the descriptor itself.
-  bool no_path = layout_.dirfd != kNone && inputs.Register(PathSlot()) == 0 &&
-                 (layout_.what == What::kTimes || layout_.what == What::kTimevals);
-  if (no_path && dirfd == AT_FDCWD) return EFAULT;
+  bool is_times = layout_.what == What::kTimes || layout_.what == What::kTimevals;
+  bool may_have_none = is_times || (may_be_empty && IsAboutXattr());
+  bool no_path = layout_.dirfd != kNone && inputs.Register(PathSlot()) == 0 && may_have_none;
+  if (no_path && is_times && dirfd == AT_FDCWD) return EFAULT;
   std::string text;
   if (!no_path) {
     auto copied = inputs.String(PathSlot(), kMaxPath);
@@ -223,6 +292,9 @@ int FilePerformer::PreparePath(Inputs& inputs, const Surroundings& around) {
 }
 
 int FilePerformer::Prepare(Inputs& inputs, const Surroundings& around) {
+  if (IsAboutXattr()) {
+    if (int error = PrepareValue(inputs); error != 0) return error;
+  }
   if (layout_.flags != kNone) {
     auto flags =
         static_cast<std::uint32_t>(inputs.Register(static_cast<std::size_t>(layout_.flags)));
@@ -255,15 +327,14 @@ bool FilePerformer::IsTooLarge(const Inputs& inputs, int file) const {
 }
 
 template <typename File, typename Get, typename List>
-Reply FilePerformer::ReadOut(Inputs& inputs, File file, Get get, List list) {
+Reply FilePerformer::ReadOut(File file, Get get, List list) {
   bool lists = layout_.what == What::kListXattr;
-  std::size_t value = lists ? Slot(0) : Slot(1);
-  std::vector<char> buffer(std::min<std::uint64_t>(inputs.Register(value + 1), kMaxXattrValue));
+  std::vector<char> buffer(std::min<std::uint64_t>(at_.size, kMaxXattrValue));
   ssize_t got = lists ? list(file, buffer.data(), buffer.size())
                       : get(file, name_.c_str(), buffer.data(), buffer.size());
   if (got < 0) return Reply::Error(errno);
   if (buffer.empty()) return Reply::Value(got);
-  return Reply::Told(got, inputs.Register(value),
+  return Reply::Told(got, at_.address,
                      std::as_bytes(std::span(buffer)).first(static_cast<std::size_t>(got)));
 }
 
@@ -283,7 +354,7 @@ long FilePerformer::ActOnPath(Inputs& inputs, const PinnedPath& pinned, const st
       return syscall(SYS_utimensat, AT_FDCWD, file.c_str(), times_ ? times_->data() : nullptr, 0);
     case What::kSetXattr:
       return syscall(SYS_setxattr, file.c_str(), name_.c_str(), value_.data(), value_.size(),
-                     static_cast<int>(number(3)));
+                     static_cast<int>(at_.flags));
     case What::kRemoveXattr:
       return removexattr(file.c_str(), name_.c_str());
     case What::kAllocate:
@@ -308,7 +379,7 @@ long FilePerformer::ActOnOpen(Inputs& inputs) {
       return syscall(SYS_fallocate, fd_, static_cast<int>(number(0)), number(1), number(2));
     case What::kSetXattr:
       return syscall(SYS_fsetxattr, fd_, name_.c_str(), value_.data(), value_.size(),
-                     static_cast<int>(number(3)));
+                     static_cast<int>(at_.flags));
     case What::kRemoveXattr:
       return fremovexattr(fd_, name_.c_str());
     case What::kTimes:
@@ -332,8 +403,8 @@ Reply FilePerformer::Perform(Inputs& inputs, const Surroundings&) {
     file = fmt::format("/proc/self/fd/{}", pinned->object.get());
   }
   if (reads) {
-    return layout_.is_open ? ReadOut(inputs, fd_, fgetxattr, flistxattr)
-                           : ReadOut(inputs, file.c_str(), getxattr, listxattr);
+    return layout_.is_open ? ReadOut(fd_, fgetxattr, flistxattr)
+                           : ReadOut(file.c_str(), getxattr, listxattr);
   }
   if (IsTooLarge(inputs, layout_.is_open ? fd_ : pinned->object.get())) {
     return Reply::Signal(SIGXFSZ, EFBIG);

@@ -1,6 +1,6 @@
-// Calls that tell about a file: access, stat, statfs, readlink and their siblings. The file is
-// pinned, or our duplicate of the caller's descriptor is it, and asked; what it says is written
-// into the caller's memory, where the kernel would have written it.
+// Calls that tell about a file: access, stat, statfs, readlink, getdents64 and their siblings. The
+// file is pinned, or our duplicate of the caller's descriptor is it, and asked; what it says is
+// written into the caller's memory, where the kernel would have written it.
 
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -9,6 +9,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <climits>
@@ -25,8 +26,10 @@ namespace callgate::supervise {
 namespace {
 
 constexpr int kNone = -1;
+// What is told of a directory at once; the caller asks until there is no more.
+constexpr std::size_t kMaxEntries = 65'536;
 
-enum class What : std::uint8_t { kAccess, kStat, kStatx, kStatfs, kReadlink };
+enum class What : std::uint8_t { kAccess, kStat, kStatx, kStatfs, kReadlink, kEntries };
 
 // Registers of each call; the arguments behind the path are `first` and what follows it.
 struct Layout {
@@ -40,7 +43,7 @@ struct Layout {
   bool follows = true;
 };
 
-constexpr std::array<Layout, 12> kLayouts{{
+constexpr std::array<Layout, 13> kLayouts{{
     {.call = "access", .what = What::kAccess},
     {.call = "faccessat", .what = What::kAccess, .dirfd = 0, .path = 1, .first = 2},
     {.call = "faccessat2", .what = What::kAccess, .dirfd = 0, .path = 1, .first = 2, .flags = 3},
@@ -58,6 +61,7 @@ constexpr std::array<Layout, 12> kLayouts{{
      .path = 1,
      .first = 2,
      .follows = false},
+    {.call = "getdents64", .what = What::kEntries, .is_open = true},
 }};
 
 std::uint32_t KnownFlags(What what) {
@@ -70,6 +74,7 @@ std::uint32_t KnownFlags(What what) {
       return AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC_TYPE;
     case What::kStatfs:
     case What::kReadlink:
+    case What::kEntries:
       return 0;
   }
   return 0;
@@ -117,6 +122,7 @@ int TellPerformer::CheckRegisters(const Inputs& inputs) {
       break;
     case What::kStat:
     case What::kStatfs:
+    case What::kEntries:
       break;
   }
   return (flags_ & ~KnownFlags(layout_.what)) != 0 ? EINVAL : 0;
@@ -225,6 +231,15 @@ Reply TellPerformer::Perform(Inputs& inputs, const Surroundings& around) {
     }
     case What::kReadlink:
       return ReadLink(inputs, *pinned, around);
+    case What::kEntries: {
+      // The duplicate has the place in the directory in common with the caller's descriptor.
+      std::vector<std::byte> entries(
+          std::min<std::size_t>(static_cast<std::uint32_t>(inputs.Register(Slot(1))), kMaxEntries));
+      long size = syscall(SYS_getdents64, file, entries.data(), entries.size());
+      if (size < 0) return Reply::Error(errno);
+      return Reply::Told(size, inputs.Register(Slot(0)),
+                         std::span(entries).first(static_cast<std::size_t>(size)));
+    }
   }
   return Reply::Error(ENOSYS);
 }
