@@ -1,6 +1,7 @@
 #include "callgate/launch.h"
 
 #include <arpa/inet.h>
+#include <signal.h>
 
 #include <algorithm>
 #include <array>
@@ -199,13 +200,19 @@ launch::AnswerFunction AnswerBy(const std::shared_ptr<supervise::Engine>& engine
   return [engine, outside, layers, audits](const supervise::Turn& turn) -> launch::Answered {
     Judgement judgement;
     using Kind = supervise::Outcome::Kind;
-    auto ask = [&](const supervise::Turn&, const supervise::Question& question) {
-      auto answer = outside->Answer(question, Explain(judgement.winner, question.call));
+    bool redraws = false;
+    auto ask = [&](const supervise::Turn& asking, const supervise::Question& question) {
+      const LayerVerdict& winner = judgement.winner;
+      auto answer =
+          outside->Answer(asking, question, *winner.layer, Explain(winner, question.call));
+      redraws = redraws || answer.redraws;
       judgement.answer = policy::ToString(
           answer.action, judgement.winner.verdict.arch.value_or(abi::NativeArch()));
       return answer;
     };
     supervise::Outcome outcome = engine->Handle(turn, DecideBy(layers, audits, judgement), ask);
+    // Not before: a signal would interrupt the call that was asked about.
+    if (redraws) (void)kill(turn.notification.tid, SIGWINCH);
     launch::Answered answered;
     launch::Explanation why;
     bool refused = outcome.kind == Kind::kRefused || outcome.kind == Kind::kKilled;
@@ -256,11 +263,12 @@ std::optional<LaunchError> CheckForPerforming() {
                      "only"};
 }
 
-std::expected<launch::LaunchPlan, LaunchError> MakePlan(const LaunchOptions& options) {
+std::expected<launch::LaunchPlan, LaunchError> MakePlan(LaunchOptions options) {
   auto fail = [](std::string message) {
     return std::unexpected(LaunchError{125, std::move(message)});
   };
   if (options.layers.empty()) return fail("cannot launch without a policy");
+  bool asks = false;
   bool explain_deaths = false;
   const Policy::Impl* supervised = nullptr;  // a policy that needs more than answers by errno
   for (const Policy& layer : options.layers) {
@@ -270,6 +278,7 @@ std::expected<launch::LaunchPlan, LaunchError> MakePlan(const LaunchOptions& opt
     VisitActions(impl.typed, [&](policy::PolicyAction action, base::Span span) {
       explain_deaths = explain_deaths || KillsOrTraps(action);
       if (action.verb == policy::Verb::kNotify) notify = impl.sources.LineLabel(span);
+      asks = asks || action.verb == policy::Verb::kAsk;
     });
     if (notify && options.notify_fd < 0) {
       return fail(fmt::format(
@@ -288,6 +297,7 @@ std::expected<launch::LaunchPlan, LaunchError> MakePlan(const LaunchOptions& opt
     if (auto refusal = CheckForPerforming()) return std::unexpected(*refusal);
   }
 
+  if (asks) options.layers.push_back(TerminalGuard());
   launch::LaunchPlan plan;
   plan.argv = options.argv;
   policy::LowerOptions lower;
@@ -307,7 +317,9 @@ std::expected<launch::LaunchPlan, LaunchError> MakePlan(const LaunchOptions& opt
     auto engine =
         std::make_shared<supervise::Engine>(kernel::RealKernel(), FixedBy(options.layers));
     supervision.at_end = [engine] { engine->EndHelpers(); };
-    auto outside = std::make_shared<Outside>(options.notify_fd);
+    auto outside = std::make_shared<Outside>(
+        Outside::Setup{.notify_fd = options.notify_fd, .asks = asks}, options.layers);
+    supervision.terminal_fd = outside->terminal();
     supervision.answer = AnswerBy(engine, outside, options.layers, options.audit_fd >= 0);
     if (judges_exec)
       supervision.judge_exec = JudgeExecBy(engine, options.layers, options.audit_fd >= 0);

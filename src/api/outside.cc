@@ -3,10 +3,15 @@
 #include <cerrno>
 #include <utility>
 
+#include "base/check.h"
 #include "launch/decode.h"
 #include "launch/escape.h"
+#include "supervise/pending_signal.h"
 
 namespace callgate {
+
+using supervise::AnswerFromOutside;
+
 namespace {
 
 // Of the time that a call may take, what is left to make it.
@@ -41,17 +46,74 @@ launch::Inquiry InquiryAbout(const supervise::Question& question, const launch::
 
 }  // namespace
 
-Outside::Outside(int notify_fd) {
-  if (notify_fd < 0) return;
-  handler_ = std::make_unique<launch::Handler>(notify_fd, supervise::kDeadline - kToMakeIt);
+Outside::Outside(Setup setup, const std::vector<Policy>& layers) {
+  if (setup.notify_fd >= 0) {
+    handler_ = std::make_unique<launch::Handler>(setup.notify_fd, supervise::kDeadline - kToMakeIt);
+  }
+  if (!setup.asks) return;
+  prompt_ = std::make_unique<launch::Prompt>();
+  always_ = std::make_unique<Always>(layers);
 }
 
-supervise::AnswerFromOutside Outside::Answer(const supervise::Question& question,
-                                             const launch::Explanation& why) {
-  if (handler_ == nullptr) {
-    return {{policy::Verb::kErrno, EPERM}, "there is no handler"};
+AnswerFromOutside Outside::Answer(const supervise::Turn& turn, const supervise::Question& question,
+                                  const Policy::Impl& layer, const launch::Explanation& why) {
+  launch::Inquiry inquiry = InquiryAbout(question, why);
+  if (question.action.verb == policy::Verb::kAsk) {
+    return AskPerson(turn, question, layer, inquiry);
   }
-  return handler_->Ask(InquiryAbout(question, why), question.still_waits);
+  if (handler_ == nullptr) return {{policy::Verb::kErrno, EPERM}, "there is no handler"};
+  return handler_->Ask(inquiry, question.still_waits);
+}
+
+AnswerFromOutside Outside::AskPerson(const supervise::Turn& turn,
+                                     const supervise::Question& question, const Policy::Impl& layer,
+                                     const launch::Inquiry& inquiry) {
+  using Choice = launch::Prompt::Choice;
+  if (prompt_ == nullptr) return {{policy::Verb::kErrno, EPERM}, "nobody is asked"};
+  auto is_settled = [&] { return always_->Allows(layer, question); };
+  if (is_settled()) return {{policy::Verb::kAllow, 0}};
+  // A person may take his time; other calls are not to wait for him.
+  if (!turn.step_aside()) {
+    return {{policy::Verb::kErrno, EAGAIN}, "too many calls of the program are waiting already"};
+  }
+  launch::Prompt::Answer answer = prompt_->Ask(
+      inquiry, {.is_settled = is_settled,
+                .still_waits =
+                    [&] {
+                      // As supervise/deciders.cc ends other waits for the caller's sake.
+                      return question.still_waits() &&
+                             supervise::PendingSignalOf(question.notification.tid) ==
+                                 supervise::PendingSignal::kNone;
+                    },
+                .offer =
+                    [&] {
+                      Always::Proposal proposal = always_->Propose(layer, question);
+                      return launch::Prompt::Offer{proposal.place, proposal.line, proposal.warning};
+                    },
+                .accept = [&] { return always_->Accept(layer, question); }});
+  switch (answer.choice) {
+    case Choice::kOnce:
+    case Choice::kAlways:
+      return {.action = {policy::Verb::kAllow, 0}, .redraws = answer.was_full_screen};
+    case Choice::kDeny:
+      return {.action = {policy::Verb::kErrno, EPERM},
+              .reason = std::move(answer.reason),
+              .redraws = answer.was_full_screen};
+    case Choice::kInterrupted:
+      return {.action = {policy::Verb::kErrno, EINTR}, .is_interrupted = true};
+  }
+  std::unreachable();
+}
+
+Policy TerminalGuard() {
+  auto guard = Policy::FromText("<terminal>", R"(arch: x86_64, i386, x32
+default: allow
+unknown: allow
+bad_arch: allow
+ioctl: cmd in {TIOCSTI, TIOCLINUX} -> errno(EPERM)
+)");
+  CG_CHECK(guard.has_value());
+  return *guard;
 }
 
 }  // namespace callgate

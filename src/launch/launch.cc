@@ -236,7 +236,8 @@ void RunSupervisor(const SupervisorContext& context, int socket) {
   // One descriptor may be told to take both; each is closed by its own Output.
   if (audit_fd >= 0 && audit_fd == status_fd) audit_fd = dup(status_fd);
   int notify_fd = context.plan.supervision ? context.plan.supervision->notify_fd : -1;
-  CloseAllBut({socket, errors_fd, status_fd, audit_fd, notify_fd});
+  int terminal_fd = context.plan.supervision ? context.plan.supervision->terminal_fd : -1;
+  CloseAllBut({socket, errors_fd, status_fd, audit_fd, notify_fd, terminal_fd});
   for (int fd = open("/dev/null", O_RDWR); fd >= 0 && fd < STDERR_FILENO;) {
     fd = open("/dev/null", O_RDWR);
     if (fd > STDERR_FILENO) close(fd);

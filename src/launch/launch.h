@@ -83,6 +83,7 @@ struct Supervision {
   int status_fd = -1;  // JSON lines: started, denied, exited; -1: none
   int audit_fd = -1;   // JSON lines: every call that the supervisor decided, and counts; -1: none
   std::string state_folder = {};  // keeps the denials there (last_denials.h); "": nowhere
+  int terminal_fd = -1;           // where `answer` asks a person, kept open for it; -1: nowhere
   int notify_fd = -1;             // stream socket to a handler that `answer` asks; -1: none
 };
 

@@ -18,24 +18,23 @@ struct ActionName {
   std::int64_t data;
   std::int64_t max_argument;  // -1: takes none
   std::string_view argument;
-  bool needs_supervisor;
 };
 
 // SECCOMP_RET_DATA is 16 bits; the kernel clamps errno to MAX_ERRNO (kernel/seccomp.c).
 constexpr std::array<ActionName, 13> kActions{{
-    {"allow", Verb::kAllow, 0, -1, "", false},
-    {"deny", Verb::kErrno, 1, -1, "", false},  // EPERM is 1 on every ABI
-    {"errno", Verb::kErrno, 0, 4095, "errno(EPERM)", false},
-    {"kill", Verb::kKillProcess, 0, -1, "", false},
-    {"kill_thread", Verb::kKillThread, 0, -1, "", false},
-    {"trap", Verb::kTrap, 0, 65535, "trap(0)", false},
-    {"trace", Verb::kTrace, 0, 65535, "trace(0)", false},
-    {"log", Verb::kLog, 0, -1, "", false},
-    {"notify", Verb::kNotify, 0, -1, "", false},
-    {"return", Verb::kReturn, 0, INT64_MAX, "return(0)", false},
-    {"ask", Verb::kAsk, 0, -1, "", true},
-    {"continue_unchecked", Verb::kContinueUnchecked, 0, -1, "", false},
-    {"as_supervisor", Verb::kAsSupervisor, 0, -1, "", false},
+    {"allow", Verb::kAllow, 0, -1, ""},
+    {"deny", Verb::kErrno, 1, -1, ""},  // EPERM is 1 on every ABI
+    {"errno", Verb::kErrno, 0, 4095, "errno(EPERM)"},
+    {"kill", Verb::kKillProcess, 0, -1, ""},
+    {"kill_thread", Verb::kKillThread, 0, -1, ""},
+    {"trap", Verb::kTrap, 0, 65535, "trap(0)"},
+    {"trace", Verb::kTrace, 0, 65535, "trace(0)"},
+    {"log", Verb::kLog, 0, -1, ""},
+    {"notify", Verb::kNotify, 0, -1, ""},
+    {"return", Verb::kReturn, 0, INT64_MAX, "return(0)"},
+    {"ask", Verb::kAsk, 0, -1, ""},
+    {"continue_unchecked", Verb::kContinueUnchecked, 0, -1, ""},
+    {"as_supervisor", Verb::kAsSupervisor, 0, -1, ""},
 }};
 
 std::optional<std::int64_t> TypeArgument(const ActionName& known, const ast::Action& action,
@@ -97,7 +96,7 @@ std::optional<PolicyAction> TypeAction(const ast::Action& action, abi::ArchId ar
     } else {
       notes.push_back(
           {"the actions are allow, deny, errno(NAME), kill, kill_thread, trap(N), "
-           "trace(N), log, notify, return(N), continue_unchecked, as_supervisor",
+           "trace(N), log, notify, ask, return(N), continue_unchecked, as_supervisor",
            {}});
     }
     report.Error(action.span, fmt::format("unknown action '{}'", action.name), std::move(notes));
@@ -118,14 +117,6 @@ std::optional<PolicyAction> TypeAction(const ast::Action& action, abi::ArchId ar
     auto data = TypeArgument(*known, action, arch, report);
     if (!data) return std::nullopt;
     result.data = *data;
-  }
-  if (known->needs_supervisor) {
-    report.Error(
-        action.span,
-        fmt::format("the action '{}' needs the supervisor, which this version does not have",
-                    known->name),
-        {{"a filter alone can allow, log, fail a call with an errno, or kill", {}}});
-    return std::nullopt;
   }
   return result;
 }

@@ -186,7 +186,7 @@ void CheckAction(PolicyAction action, base::Span span, abi::ArchId arch, const R
           span,
           fmt::format("'{}' cannot be given to {} after a look at '{}'", ToString(action, arch),
                       rule.syscall, looked),
-          {{"the supervisor can allow, fail a call with an errno, return(N), kill, notify, or "
+          {{"the supervisor can allow, fail a call with an errno, return(N), kill, notify, ask, or "
             "continue_unchecked",
             {}}});
       return;

@@ -98,6 +98,7 @@ bool Deciders::Relieve(const Seat& seat) {
 
 bool Deciders::StepAside(Seat& seat) {
   Lock lock(mutex_);
+  if (seat.phase == Phase::kWaiting) return true;  // once aside
   if (seat.phase != Phase::kDeciding || !Relieve(seat)) return false;
   seat.phase = Phase::kWaiting;
   return true;

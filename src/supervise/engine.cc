@@ -95,6 +95,8 @@ struct Engine::Impl {
   int Deliver(int listener, const kernel::Notification& notification, Reply reply);
   // Of the supervisor. nullptr: cannot be read.
   const Identity* Own();
+  // The caller attends to its signal, and makes the call again if that says so.
+  Outcome Interrupt(const Turn& turn);
   Outcome AskAboutRegisters(const Turn& turn, policy::PolicyAction action,
                             const OutsideFunction& outside);
 
@@ -221,30 +223,10 @@ Outcome Engine::Impl::Perform(const Turn& turn, CallState& call) {
   return {.errno_value = Deliver(turn.listener, call.notification, std::move(reply))};
 }
 
-// What somebody outside made of a call that the policy leaves to him.
-AnswerFromOutside AskOutside(const OutsideFunction& outside, const Turn& turn,
-                             const Question& question) {
-  const AnswerFromOutside kNobody{{policy::Verb::kErrno, EPERM}, "there is nobody to ask"};
-  if (!outside) return kNobody;
-  AnswerFromOutside answer = outside(turn, question);
-  switch (answer.action.verb) {
-    case policy::Verb::kAllow:
-    case policy::Verb::kErrno:
-    case policy::Verb::kReturn:
-    case policy::Verb::kKillProcess:
-    case policy::Verb::kContinueUnchecked:
-      return answer;
-    case policy::Verb::kKillThread:
-    case policy::Verb::kTrap:
-    case policy::Verb::kTrace:
-    case policy::Verb::kLog:
-    case policy::Verb::kNotify:
-    case policy::Verb::kAsk:
-    case policy::Verb::kAsSupervisor:
-    case policy::Verb::kLook:
-      break;
-  }
-  return {{policy::Verb::kErrno, EPERM}, "the answer is none that can be carried out"};
+Outcome Engine::Impl::Interrupt(const Turn& turn) {
+  const kernel::Notification& notification = turn.notification;
+  (void)kernel.ReplyErrno(turn.listener, notification.id, InterruptedErrno(notification.tid));
+  return {.errno_value = EINTR};
 }
 
 // Registers decide that somebody is asked, and all he is told is registers, which nobody can
@@ -261,8 +243,10 @@ Outcome Engine::Impl::AskAboutRegisters(const Turn& turn, policy::PolicyAction a
                                          .action = action,
                                          .facts = {},
                                          .inputs = nothing,
+                                         .look = nullptr,
                                          .still_waits = waits});
   if (!waits()) return kGoneCaller;
+  if (answer.is_interrupted) return Interrupt(turn);
   if (answer.action.verb == policy::Verb::kAllow) {
     answer.action.verb = policy::Verb::kContinueUnchecked;
   }
@@ -328,6 +312,7 @@ Outcome Engine::Impl::Look(const Turn& turn, const DecideFunction& decide,
   if (state.performer != nullptr) failed = state.performer->Prepare(*state.inputs, surroundings);
   policy::PolicyAction action;
   std::string reason;
+  bool is_interrupted = false;
   if (failed == 0) {
     auto look = [&](const policy::DeepSubject& subject) { return state.inputs->Look(subject); };
     auto more = state.performer != nullptr ? state.performer->GivesAsMuchAs(notification.call)
@@ -349,8 +334,10 @@ Outcome Engine::Impl::Look(const Turn& turn, const DecideFunction& decide,
                             .action = said,
                             .facts = facts,
                             .inputs = *state.inputs,
+                            .look = seen,
                             .still_waits = waits});
       reason = std::move(answer.reason);
+      is_interrupted = is_interrupted || answer.is_interrupted;
       state.agreed.push_back(std::move(facts));
       return answer.action;
     };
@@ -378,6 +365,7 @@ Outcome Engine::Impl::Look(const Turn& turn, const DecideFunction& decide,
   }
   // All copies were made by a thread id: it named the caller only if the caller still waits.
   if (!kernel.IsPending(listener, notification.id)) return kGoneCaller;
+  if (is_interrupted) return Interrupt(turn);
   if (auto refusal = RefusalOf(failed)) return Refuse(refusal->errno_value, refusal->reason);
   if (failed != 0) {
     // The call's own mistake, which the kernel would have answered the same way.

@@ -8,9 +8,8 @@
 #include "kernel/kernel.h"
 #include "policy/typed.h"
 #include "supervise/deciders.h"
-#include "supervise/facts.h"
 #include "supervise/identities.h"
-#include "supervise/inputs.h"
+#include "supervise/outside.h"
 
 namespace callgate::supervise {
 
@@ -18,25 +17,6 @@ namespace callgate::supervise {
 // from the registers where `look` is empty.
 using DecideFunction =
     std::function<policy::PolicyAction(const abi::Call& call, const policy::LookFunction& look)>;
-
-// A call that the policy leaves to somebody else: `notify`, `ask`.
-struct Question {
-  const kernel::Notification& notification;
-  const abi::Call& call;  // the notification's, or the greater one that it amounts to
-  policy::PolicyAction action;
-  // What the call is about, as it was copied and pinned and is acted on. Empty where registers are
-  // all that the answer can be about: then the caller goes on with the call itself.
-  const Facts& facts;
-  const Inputs& inputs;  // the copies behind the facts
-  // False: the caller does not wait any more, so that no answer is wanted.
-  std::function<bool()> still_waits;
-};
-struct AnswerFromOutside {
-  policy::PolicyAction action;  // allow, errno, return, kill or continue_unchecked
-  std::string reason = {};      // in words, for the report
-};
-// May take long: the deadline is the turn's, unless it steps aside.
-using OutsideFunction = std::function<AnswerFromOutside(const Turn& turn, const Question&)>;
 
 // What the engine made of a notification.
 struct Outcome {

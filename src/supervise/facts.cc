@@ -125,7 +125,7 @@ void Collector::Add(const abi::Argument& argument, std::uint8_t slot) {
         subject.in_message = true;
         return AddAddress(subject, subject.name + ".addr");
       }
-      if (is_read && subject.size_slot >= 0) AddStruct(std::move(subject), argument.struct_name);
+      if (is_read) AddStruct(std::move(subject), argument.struct_name);
       return;
     case abi::ArgKind::kStringVector:
       if (argument.name == "argv") AddStrings(std::move(subject));
