@@ -8,15 +8,17 @@ usage: supervisor_faults_test.py CALLGATE
 
 import ctypes
 import errno
+import json
 import os
 import pathlib
 import re
 import resource
 import signal
+import socket
 import time
 import unittest
 
-from supervised import Supervised
+from supervised import POLICY, Supervised
 
 CALLS = int(os.environ.get("CALLGATE_SUPERVISOR_CALLS", "3000"))
 
@@ -113,6 +115,132 @@ class Faults(Supervised):
         out, _ = self.finish(started)
         self.assertEqual(out, "")  # not flushed; it did not die of anything else
         self.assert_ends(supervisor)
+
+    def guardian_of(self, supervisor):
+        """The supervisor's only child."""
+        for _ in range(500):
+            for tid in threads_of(supervisor):
+                children = pathlib.Path(f"/proc/{supervisor}/task/{tid}/children").read_text().split()
+                if children and (pathlib.Path(f"/proc/{children[0]}/comm").read_text() == "callgate-guard\n"):
+                    return int(children[0])
+            time.sleep(0.01)
+        self.fail("nobody guards")
+
+    def test_stopped_supervisor_is_stood_in_for(self):
+        """Every call that waits, and every later one, fails by its deadline, whatever the supervisor had in hand."""
+        started = self.start("""
+            import os, threading, time
+            os.mkfifo("fifo")
+            def ask(name):
+                try: print(len(os.read(os.open(name, os.O_RDONLY), 9)) and name)
+                except OSError as error: print(error.errno)
+            waiting = threading.Thread(target=ask, args=("fifo",)); waiting.start()
+            time.sleep(0.2)
+            open("ready", "w").close()
+            while not os.access("stopped", os.F_OK): time.sleep(0.01)
+            begin = time.monotonic()
+            for name in "../no/secret", "/etc/passwd": ask(name)
+            print(4 < time.monotonic() - begin < 8)
+            while os.access("stopped", os.F_OK): time.sleep(0.01)
+            waiting.join()
+            for name in "../no/secret", "/etc/passwd": ask(name)""")
+        supervisor = self.supervisor_of(started.pid)
+        self.guardian_of(supervisor)
+        os.kill(supervisor, signal.SIGSTOP)
+        (self.at / "ok" / "stopped").touch()
+        time.sleep(8)
+        os.kill(supervisor, signal.SIGCONT)
+        time.sleep(0.1)
+        (self.at / "ok" / "stopped").unlink()
+        out, _ = self.finish(started)
+        self.assertEqual((started.returncode, sorted(out.split())),
+                         (0, sorted(["110", "110", "110", "True", "13", "/etc/passwd"])))
+
+    def test_guardian_killed_or_stopped_changes_nothing_and_comes_again(self):
+        started = self.start(ASKS)
+        supervisor = self.supervisor_of(started.pid)
+        for _ in range(5):
+            guardian = self.guardian_of(supervisor)
+            os.kill(guardian, signal.SIGSTOP)
+            time.sleep(0.02)
+            os.kill(guardian, signal.SIGKILL)
+            self.assert_ends(guardian)
+        guardian = self.guardian_of(supervisor)
+        (self.at / "ok" / "end").touch()
+        out, err = self.finish(started)
+        self.assertEqual(started.returncode, 0)
+        self.assertEqual(set(out.split()), {"13", "/etc/passwd"})
+        self.assertNotIn("ETIMEDOUT", err)
+        self.assert_ends(supervisor)
+        self.assert_ends(guardian)
+
+    def test_guardian_dies_with_the_supervisor_even_when_stopped(self):
+        """Else it would hold the listener, and calls of processes that nobody traces would wait for ever."""
+        for stops in False, True:
+            started = self.start("""
+                import os, sys, time
+                child = os.fork()
+                if child: open("ready", "w").close(); time.sleep(60)
+                while not os.access("killed", os.F_OK): time.sleep(0.01)
+                try: os.mkdir("made")
+                except OSError as error: os.write(1, str(error.errno).encode())
+                os._exit(0)""", policy="default: allow\nmkdir: else -> errno(EROFS)\n")
+            supervisor = self.supervisor_of(started.pid)
+            guardian = self.guardian_of(supervisor)
+            if stops:
+                os.kill(guardian, signal.SIGSTOP)
+            os.kill(supervisor, signal.SIGKILL)
+            self.assert_ends(guardian)
+            (self.at / "ok" / "killed").touch()
+            out, _ = self.finish(started)
+            self.assertEqual((started.returncode, out), (-signal.SIGKILL, "38"))  # ENOSYS, of the kernel
+            (self.at / "ok" / "killed").unlink()
+            (self.at / "ok" / "ready").unlink()
+
+    def test_supervisor_killed_or_stopped_while_a_handler_decides(self):
+        # Killed: the call fails with ENOSYS when the listener closes, a moment before the tracer's death kills the program.
+        for fault, ends in ((signal.SIGKILL, ((-signal.SIGKILL, ""), (-signal.SIGKILL, "38\n"), (0, "38\n"))),
+                            (signal.SIGSTOP, ((0, "110\n"),))):
+            ours, theirs = socket.socketpair()
+            started = self.start("""
+                import os
+                open("ready", "w").close()
+                try: os.read(os.open("../no/secret", os.O_RDONLY), 9); os.write(1, b"secret")
+                except OSError as error: print(error.errno)""",
+                policy=POLICY.replace("else ->", 'path under "DIR/no" -> notify; else ->', 2).replace(
+                    'path under "DIR/no" -> notify; else -> errno(ENOSYS)', "else -> errno(ENOSYS)"),
+                options=["--notify-fd", str(theirs.fileno())], pass_fds=[theirs.fileno()])
+            theirs.close()
+            supervisor = self.supervisor_of(started.pid)
+            question = json.loads(ours.makefile().readline())
+            os.kill(supervisor, fault)
+            if fault == signal.SIGSTOP:
+                time.sleep(7)
+                os.kill(supervisor, signal.SIGCONT)
+            try: ours.sendall(json.dumps({"id": question["id"], "verdict": "allow"}).encode() + b"\n")
+            except BrokenPipeError: pass
+            out, _ = self.finish(started)
+            ours.close()
+            self.assertIn((started.returncode, out), ends)
+            (self.at / "ok" / "ready").unlink()
+
+    def test_supervisor_stopped_while_a_program_starts_or_ends(self):
+        started = self.start("""
+            import os, subprocess
+            open("ready", "w").close()
+            while not os.access("end", os.F_OK):
+                done = subprocess.run(["/bin/cat", "../no/secret"], capture_output=True)
+                assert done.stdout == b"", done
+            print("over")""")
+        supervisor = self.supervisor_of(started.pid)
+        for i in range(25):
+            os.kill(supervisor, signal.SIGSTOP)
+            time.sleep(0.004 * (i % 5))
+            os.kill(supervisor, signal.SIGCONT)
+            time.sleep(0.01)
+        (self.at / "ok" / "end").touch()
+        out, _ = self.finish(started)
+        self.assertEqual((started.returncode, out), (0, "over\n"))
 
     def test_program_stopped_while_it_waits_goes_on(self):
         """Trap 10: SIGSTOP while the call waits for its answer."""

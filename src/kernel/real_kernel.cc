@@ -238,7 +238,8 @@ class RealKernelImpl final : public Kernel {
   SysResult<WaitEvent> Wait(pid_t tid, int options) override {
     siginfo_t info{};
     const idtype_t kind = tid < 0 ? P_ALL : P_PID;
-    while (waitid(kind, static_cast<id_t>(tid), &info, options | __WALL) < 0) {
+    // Of this thread alone: another one has children of its own (supervise/guardian.cc).
+    while (waitid(kind, static_cast<id_t>(tid), &info, options | __WALL | __WNOTHREAD) < 0) {
       if (errno != EINTR) return std::unexpected(errno);
     }
     return WaitEvent{info.si_pid, WaitStatus(info)};

@@ -11,7 +11,8 @@
 // leader's id.
 //
 // Should this process die, EXITKILL takes the traced ones with it and the kernel answers ENOSYS to
-// the calls of the others. Nothing gets wider.
+// the calls of the others. Should it be stopped, the guardian refuses what waits
+// (supervise/guardian.cc). Nothing gets wider.
 
 #include "launch/watch.h"
 
@@ -33,6 +34,7 @@
 #include "launch/attach.h"
 #include "launch/child.h"
 #include "launch/report.h"
+#include "supervise/guardian.h"
 
 namespace callgate::launch {
 namespace {
@@ -90,6 +92,7 @@ class Watcher {
   };
   std::mutex mutex_;
   std::optional<Failure> failure_;  // of the listener
+  std::optional<supervise::Guardian> guardian_;
   std::optional<supervise::Deciders> deciders_;
   bool attached_ = false;
   bool tracing_ = true;    // there are tracees
@@ -290,7 +293,10 @@ bool Watcher::StartDeciding() {
     decide(turn);
     if (reporter_.HasUnwritten()) Wake();
   };
-  deciders_.emplace(kernel_, listener_.get(), std::move(callbacks));
+  guardian_.emplace(kernel_, listener_.get(), supervise::kDeadline);
+  if (!guardian_->Start()) return false;
+  deciders_.emplace(kernel_, listener_.get(), std::move(callbacks),
+                    supervise::Deciders::Limits{.ledger = guardian_->ledger()});
   deciding_ = deciders_->Start();
   return deciding_;
 }

@@ -28,6 +28,7 @@
 #include <system_error>
 #include <utility>
 
+#include "supervise/ledger.h"
 #include "supervise/pending_signal.h"
 
 namespace callgate::supervise {
@@ -77,7 +78,10 @@ bool Deciders::Stop(std::chrono::milliseconds patience) {
 
 bool Deciders::AddSeat() {
   if (seats_.size() > limits_.in_flight) return false;  // those, and one that leads
+  // Seats are given up only in the end, so their number is the next free place.
+  std::size_t place = seats_.size();
   auto seat = seats_.emplace(seats_.end());
+  seat->place = place;
   try {
     std::thread([this, seat] { Serve(seat); }).detach();
   } catch (const std::system_error&) {
@@ -141,6 +145,7 @@ void Deciders::Lead(Seat& seat, Lock& lock) {
   }
   if (!received) return;
   seat.notification = *received;
+  WriteDown(seat, received->id);
   seat.since = tick_;
   seat.phase = Phase::kDeciding;
   if (std::exchange(watch_sleeps_, false)) watch_.notify_one();
@@ -149,7 +154,14 @@ void Deciders::Lead(Seat& seat, Lock& lock) {
                        return StepAside(seat);
                      }});
   lock.lock();
+  WriteDown(seat, 0);
   seat.phase = Phase::kIdle;
+}
+
+void Deciders::WriteDown(const Seat& seat, std::uint64_t id) const {
+  if (limits_.ledger == nullptr) return;
+  limits_.ledger->calls.at(seat.place).store(id, std::memory_order_release);
+  limits_.ledger->Step();
 }
 
 bool Deciders::NothingInHand() const {
@@ -176,6 +188,7 @@ void Deciders::RefuseWhatComes() {
 
 void Deciders::Tick(Lock& lock) {
   ++tick_;
+  if (limits_.ledger != nullptr) limits_.ledger->Step();
   const auto deadline = static_cast<std::uint64_t>(limits_.deadline / kTick);
   std::vector<kernel::Notification> overdue, waiting;
   bool overloaded = false;

@@ -17,6 +17,8 @@
 
 namespace callgate::supervise {
 
+struct Ledger;
+
 // One waiting call in the hands of the thread that decides it.
 struct Turn {
   int listener = -1;
@@ -52,6 +54,7 @@ class Deciders {
   struct Limits {
     std::size_t in_flight = kMaxInFlight;
     std::chrono::milliseconds deadline = kDeadline;
+    Ledger* ledger = nullptr;  // where what is in hand is written down for others; nullptr: nowhere
   };
 
   Deciders(kernel::Kernel& kernel, int listener, Callbacks callbacks, Limits limits);
@@ -73,6 +76,7 @@ class Deciders {
   struct Seat {
     pthread_t thread{};
     Phase phase = Phase::kIdle;
+    std::size_t place = 0;    // in the ledger
     std::uint64_t since = 0;  // tick
     kernel::Notification notification = {};
   };
@@ -86,6 +90,7 @@ class Deciders {
   void RefuseWhatComes();
   bool NothingInHand() const;
   void Interrupt(const Seat& seat) const;
+  void WriteDown(const Seat& seat, std::uint64_t id) const;
 
   void Serve(std::list<Seat>::iterator seat);
   void Watch();

@@ -1,0 +1,57 @@
+#include "supervise/guardian.h"
+
+#include <cerrno>
+#include <memory>
+
+#include "gtest/gtest.h"
+#include "testing/fake_kernel.h"
+
+namespace callgate::supervise {
+namespace {
+
+constexpr int kPatience = 3;
+
+kernel::Notification Call(std::uint64_t id) { return {.id = id, .tid = 1, .call = {}}; }
+
+TEST(Guardian, RefusesWhatWaitsOnlyAfterAllItsPatience) {
+  testing::FakeKernel kernel;
+  kernel.notifications = {Call(7), Call(8)};
+  auto ledger = std::make_unique<Ledger>();
+  ledger->calls[3] = 5;
+  ledger->calls[64] = 6;
+  GuardianRound round(kernel, kernel.OpenListener(), *ledger, kPatience);
+  for (int i = 0; i < kPatience - 1; ++i) EXPECT_TRUE(round.Look());
+  EXPECT_TRUE(kernel.replies.empty());
+  EXPECT_TRUE(round.Look());
+  EXPECT_EQ(kernel.replies, (std::vector<std::pair<std::uint64_t, int>>{
+                                {5, ETIMEDOUT}, {6, ETIMEDOUT}, {7, ETIMEDOUT}, {8, ETIMEDOUT}}));
+}
+
+TEST(Guardian, SupervisorThatDoesSomethingIsLeftAlone) {
+  testing::FakeKernel kernel;
+  kernel.notifications = {Call(7)};
+  auto ledger = std::make_unique<Ledger>();
+  ledger->calls[0] = 5;
+  GuardianRound round(kernel, kernel.OpenListener(), *ledger, kPatience);
+  for (int i = 0; i < 10 * kPatience; ++i) {
+    ledger->Step();
+    EXPECT_TRUE(round.Look());
+  }
+  EXPECT_TRUE(kernel.replies.empty());
+}
+
+TEST(Guardian, PatienceBeginsAgainAfterEveryStep) {
+  testing::FakeKernel kernel;
+  auto ledger = std::make_unique<Ledger>();
+  ledger->calls[0] = 5;
+  GuardianRound round(kernel, kernel.OpenListener(), *ledger, kPatience);
+  for (int i = 0; i < 10; ++i) {
+    for (int j = 0; j < kPatience - 1; ++j) round.Look();
+    ledger->Step();
+    round.Look();
+  }
+  EXPECT_TRUE(kernel.replies.empty());
+}
+
+}  // namespace
+}  // namespace callgate::supervise
