@@ -84,7 +84,7 @@ base::Result<std::string> Refuse(std::string reason) {
 
 class Decompiler {
  public:
-  explicit Decompiler(Pool& pool) : pool_(pool) {}
+  Decompiler(Pool& pool, ClauseOrder order) : pool_(pool), order_(order) {}
 
   base::Result<std::string> Run(NodeId root);
 
@@ -94,10 +94,11 @@ class Decompiler {
   void ChooseDefault();
   std::optional<std::string> Condition(NodeId body, std::uint32_t value,
                                        const CallName& call) const;
-  std::optional<std::string> BodyText(NodeId body, const CallName& call) const;
+  std::optional<std::string> BodyText(NodeId body, const CallName& call);
   base::Result<std::string> Write(NodeId bad_arch);
 
   Pool& pool_;
+  ClauseOrder order_;
   std::vector<ArchRules> arches_;
   std::uint32_t default_ = 0;
 };
@@ -192,8 +193,26 @@ std::optional<std::string> Decompiler::Condition(NodeId body, std::uint32_t valu
   return is_better ? rewritten : text;
 }
 
+// The graph for calls that do not come to one of the leaves `done`: what an earlier clause has
+// decided a later one need not ask. nullopt: every call does.
+std::optional<NodeId> Without(Pool& pool, NodeId root, const std::vector<std::uint32_t>& done) {
+  std::unordered_map<NodeId, std::optional<NodeId>> rest;
+  for (const NodeId id : graph::ReachableFrom(pool, root)) {
+    const Node node = pool[id];  // by value: the pool grows
+    if (node.is_leaf) {
+      const bool is_done = std::ranges::find(done, node.ret_value) != done.end();
+      rest[id] = is_done ? std::nullopt : std::optional(id);
+      continue;
+    }
+    const std::optional<NodeId> yes = rest[node.yes];
+    const std::optional<NodeId> no = rest[node.no];
+    rest[id] = yes && no ? pool.Test(node.predicate, *yes, *no) : yes ? yes : no;
+  }
+  return rest[root];
+}
+
 // "" is "allowed always".
-std::optional<std::string> Decompiler::BodyText(NodeId body, const CallName& call) const {
+std::optional<std::string> Decompiler::BodyText(NodeId body, const CallName& call) {
   std::vector<std::uint32_t> values;
   if (const Node& node = pool_[body]; node.is_leaf) {
     if (node.ret_value == abi::kAllow.value()) return "";
@@ -202,24 +221,34 @@ std::optional<std::string> Decompiler::BodyText(NodeId body, const CallName& cal
   for (const NodeId id : graph::ReachableFrom(pool_, body)) {
     if (pool_[id].is_leaf) values.push_back(pool_[id].ret_value);
   }
-  // The most permissive first, as people write them.
   std::ranges::sort(values, std::greater<>(),
                     [](std::uint32_t value) { return static_cast<std::int32_t>(value); });
   const auto fallback = std::ranges::find(values, default_);
-  const bool falls_back = fallback != values.end();
-  if (falls_back) values.erase(fallback);
+  if (fallback != values.end()) std::rotate(fallback, fallback + 1, values.end());
   std::vector<std::string> clauses;
-  for (const std::uint32_t value : values) {
-    const bool is_rest = !falls_back && value == values.back();
-    std::string text = "else";
-    if (!is_rest) {
-      auto condition = Condition(body, value, call);
-      if (!condition) return std::nullopt;
-      text = *std::move(condition);
+  std::vector<std::uint32_t> done;
+  while (values.size() > 1) {
+    const NodeId rest = Without(pool_, body, done).value();
+    std::optional<std::string> text;
+    std::size_t chosen = 0;
+    const std::size_t candidates = order_ == ClauseOrder::kShortestFirst ? values.size() : 1;
+    for (std::size_t i = 0; i < candidates; ++i) {
+      std::optional<std::string> condition = Condition(rest, values[i], call);
+      if (!condition || (text && text->size() <= condition->size())) continue;
+      text = std::move(condition);
+      chosen = i;
     }
-    const bool says_allow = !is_rest && value == abi::kAllow.value();
-    clauses.push_back(says_allow ? text
-                                 : fmt::format("{} -> {}", text, abi::RetValueToString(value)));
+    if (!text) return std::nullopt;
+    const std::uint32_t value = values[chosen];
+    const bool says_allow = value == abi::kAllow.value();
+    clauses.push_back(says_allow ? *text
+                                 : fmt::format("{} -> {}", *text, abi::RetValueToString(value)));
+    done.push_back(value);
+    values.erase(values.begin() + static_cast<std::ptrdiff_t>(chosen));
+  }
+  // The last needs no question.
+  if (values.front() != default_) {
+    clauses.push_back(fmt::format("else -> {}", abi::RetValueToString(values.front())));
   }
   return fmt::format(": {}", fmt::join(clauses, "; "));
 }
@@ -297,10 +326,10 @@ base::Result<std::string> Decompiler::Run(NodeId root) {
 
 }  // namespace
 
-base::Result<std::string> Decompile(Pool& pool, const Lifted& lifted) {
+base::Result<std::string> Decompile(Pool& pool, const Lifted& lifted, ClauseOrder order) {
   if (!lifted.undecided.empty()) return Refuse(lifted.undecided.front().reason);
   const NodeId plain = graph::CopyMapped(pool, lifted.root, pool, EffectOf);
-  return Decompiler(pool).Run(plain);
+  return Decompiler(pool, order).Run(plain);
 }
 
 }  // namespace callgate::analyse

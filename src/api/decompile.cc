@@ -9,19 +9,50 @@
 
 namespace callgate {
 
-Result<Decompiled> Decompile(const Subject& subject) {
-  graph::Pool pool;
-  const analyse::Lifted lifted = subject.impl().LiftInto(pool);
-  base::Result<std::string> text = analyse::Decompile(pool, lifted);
+namespace {
+
+// A policy, and what it compiles to.
+struct Attempt {
+  std::string text;
+  Subject recompiled;
+};
+
+Result<Attempt> Try(graph::Pool& pool, const analyse::Lifted& lifted, analyse::ClauseOrder order) {
+  base::Result<std::string> text = analyse::Decompile(pool, lifted, order);
   if (!text) return std::unexpected(Error{text.error().ToString()});
   const auto policy = Policy::FromText("<decompiled>", *text);
   if (!policy) {
     return std::unexpected(Error{"internal error: the policy is not well formed:\n" +
                                  policy.error().Render() + *text});
   }
-  const auto recompiled = Subject::FromPolicy(*policy);
+  auto recompiled = Subject::FromPolicy(*policy);
   if (!recompiled) return std::unexpected(recompiled.error());
-  Comparison comparison = Compare(subject, *recompiled);
+  return Attempt{*std::move(text), *std::move(recompiled)};
+}
+
+std::size_t SizeOf(const Subject& subject) {
+  std::size_t instructions = 0;
+  for (const bpf::Program& filter : subject.impl().filters) instructions += filter.size();
+  return instructions;
+}
+
+// As people write it, unless that makes a longer filter and another order does not.
+Result<Attempt> Best(const Subject& subject, graph::Pool& pool, const analyse::Lifted& lifted) {
+  Result<Attempt> usual = Try(pool, lifted, analyse::ClauseOrder::kMostPermissiveFirst);
+  if (usual && SizeOf(usual->recompiled) <= SizeOf(subject)) return usual;
+  Result<Attempt> other = Try(pool, lifted, analyse::ClauseOrder::kShortestFirst);
+  const bool is_better = other && (!usual || SizeOf(other->recompiled) < SizeOf(usual->recompiled));
+  return is_better ? other : usual;
+}
+
+}  // namespace
+
+Result<Decompiled> Decompile(const Subject& subject) {
+  graph::Pool pool;
+  const analyse::Lifted lifted = subject.impl().LiftInto(pool);
+  Result<Attempt> best = Best(subject, pool, lifted);
+  if (!best) return std::unexpected(best.error());
+  Comparison comparison = Compare(subject, best->recompiled);
   if (comparison.equal == Answer::kUndecided) {
     return std::unexpected(
         Error{"cannot prove that the policy is the filter: " + comparison.undecided});
@@ -34,7 +65,7 @@ Result<Decompiled> Decompile(const Subject& subject) {
                           "{} gets {}, and the nearest policy says {}",
                           one.call, one.arch, one.witness_text, one.a_action, one.b_action)});
   }
-  return Decompiled{*std::move(text), std::move(comparison.differences)};
+  return Decompiled{std::move(best->text), std::move(comparison.differences)};
 }
 
 }  // namespace callgate
