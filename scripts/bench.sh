@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 data=${1:-${CALLGATE_DATA:-}}
-scripts/build.sh bench callgate_cli kernel_cache compile_table growth kernel_cost notify_cost notify_shards
+scripts/build.sh bench callgate_cli kernel_cache compile_table analysis_table growth kernel_cost notify_cost notify_shards
 bin=build/bench/bench
 
 echo "== starting a program"
@@ -50,6 +50,9 @@ python3 tools/rules_to_policy.py data/syscalls.tsv "$rules" x86_64 i386 x32 >$po
 echo
 echo "== filters beside libseccomp's"
 $bin/compile_table "${pairs[@]}" "$rules" $policies/moby-3abis.cg
+
+echo "== questions about libseccomp's"
+$bin/analysis_table "$data"/profiles/{moby,syssvc,sshlike}.rules
 
 echo "== what they cost a running program (moby, three ABIs)"
 $bin/kernel_cost "$rules" $policies/moby-3abis.cg

@@ -1,0 +1,118 @@
+// What it costs to ask about a filter, on those that libseccomp makes of a profile, the largest
+// that are in wide use: how many calls a second the interpreter judges, what it takes to read the
+// filter as a graph, to compare it with callgate's own compile of the same profile, to prove a
+// statement, to look for mistakes, and to make a policy of it. CPU time, medians of rounds. Each
+// filter must be equal to the compile. The last line is the most memory that all of it took.
+//
+// usage: analysis_table RULES POLICY... in pairs; a name with "3abis" is for x86_64, i386 and x32
+
+#include <fmt/format.h>
+#include <linux/audit.h>
+#include <sys/resource.h>
+
+#include <array>
+#include <bit>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "abi/call.h"
+#include "analyse/compare.h"
+#include "analyse/decompile.h"
+#include "analyse/lift.h"
+#include "bench/filters.h"
+#include "bench/measure.h"
+#include "bpf/interpret.h"
+#include "lint/lint.h"
+
+namespace callgate::bench {
+namespace {
+
+// Milliseconds of CPU, the median of rounds.
+double Cost(const std::function<void()>& work) {
+  Rounds rounds;
+  for (std::size_t i = 0; i < kRounds; ++i) {
+    const double begin = CpuNanoseconds();
+    work();
+    rounds.push_back((CpuNanoseconds() - begin) / 1e6);
+  }
+  return Median(rounds);
+}
+
+struct Judging {
+  double ns_a_call = 0;
+  double ns_a_step = 0;
+};
+
+// The numbers 0..460 of x86_64 with zero arguments.
+Judging CostOfJudging(const bpf::Program& program) {
+  std::vector<abi::CallWords> calls;
+  std::size_t steps = 0;
+  for (std::int32_t nr = 0; nr < 461; ++nr) {
+    const abi::Call call{nr, AUDIT_ARCH_X86_64, 0, {}};
+    calls.push_back(abi::WordsOf(call, std::endian::little));
+    steps += bpf::InterpretWithTrace(program, calls.back()).path.size();
+  }
+  std::uint32_t sum = 0;
+  constexpr int kRepeats = 100;
+  const double ms = Cost([&] {
+    for (int i = 0; i < kRepeats; ++i) {
+      for (const abi::CallWords& call : calls) sum += bpf::Interpret(program, call);
+    }
+  });
+  if (sum == 1) Die("the interpreter was optimised away");
+  const double all = ms * 1e6 / kRepeats;
+  return {all / static_cast<double>(calls.size()), all / static_cast<double>(steps)};
+}
+
+void MeasureFilter(const std::string& name, Abis abis, std::uint32_t level,
+                   const bpf::Program& filter) {
+  const Judging judging = CostOfJudging(filter);
+  const double lift = Cost([&] {
+    graph::Pool pool;
+    (void)analyse::Lift(filter, pool);
+  });
+  std::string policy;
+  const double decompile = Cost([&] {
+    graph::Pool pool;
+    const analyse::Lifted lifted = analyse::Lift(filter, pool);
+    const auto text = analyse::Decompile(pool, lifted, analyse::ClauseOrder::kMostPermissiveFirst);
+    if (!text) Die(name + ": " + text.error().ToString());
+    policy = *text;
+  });
+  const bpf::Program own = BuildByCallgate(GraphOfPolicy(policy));
+  analyse::Answer equal = analyse::Answer::kUndecided;
+  const double diff = Cost([&] { equal = analyse::ComparePrograms(filter, own).equal; });
+  const double lint = Cost([&] { (void)lint::Lint({.filters = {filter}, .text = {}}); });
+  fmt::print(
+      "{:<10} {:>4} {:>5} {:>12} {:>8.0f} {:>7.2f} {:>7.2f} {:>9.2f} {:>5} {:>5} {:>7.2f} "
+      "{:>7.2f}\n",
+      name, abis == Abis::kAllThree ? 3 : 1, level, filter.size(), judging.ns_a_call,
+      judging.ns_a_step, lift, decompile, own.size(),
+      equal == analyse::Answer::kHolds ? "yes" : "NO", diff, lint);
+}
+
+}  // namespace
+}  // namespace callgate::bench
+
+int main(int argc, char** argv) {
+  using namespace callgate::bench;
+  if (argc < 2) Die("usage: analysis_table RULES...");
+  PinToOneCpu();
+  fmt::print("{:<10} {:>4} {:>5} {:>12} {:>8} {:>7} {:>7} {:>9} {:>5} {:>5} {:>7} {:>7}\n",
+             "profile", "ABIs", "level", "instructions", "ns/call", "ns/step", "lift ms",
+             "decompile", "ours", "equal", "diff ms", "lint ms");
+  for (int i = 1; i < argc; ++i) {
+    const RuleList rules = ReadRules(argv[i]);
+    const std::string name = std::filesystem::path(argv[i]).stem().string();
+    for (const Abis abis : {Abis::kX86_64, Abis::kAllThree}) {
+      for (const std::uint32_t level : {1U, 2U}) {
+        MeasureFilter(name, abis, level, BuildByLibseccomp(rules, abis, level));
+      }
+    }
+  }
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  fmt::print("peak memory: {:.1f} MiB\n", static_cast<double>(usage.ru_maxrss) / 1024);
+}
