@@ -103,6 +103,38 @@ class GoodPolicies(unittest.TestCase):
         self.assertEqual(lint("-", stdin=text).stdout, "")
 
 
+class FalseAlarms(unittest.TestCase):
+    """Each was once a finding about policies in use."""
+
+    def assert_silent(self, rule, policy):
+        self.assertNotIn(rule, lint("-", stdin=policy).stdout)
+
+    def test_an_abi_named_only_to_be_refused_lacks_nothing(self):
+        self.assert_silent("CG0701", "arch: x86_64, x32\nas_of: linux 6.12\ndefault: kill\nx86_64.read, x86_64.exit_group\n")
+
+    def test_what_another_tool_s_policy_cannot_say_is_not_missed(self):
+        profile = json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "architectures": ["SCMP_ARCH_X86_64"],
+                              "syscalls": [{"names": ["exit_group"], "action": "SCMP_ACT_ALLOW"}]})
+        self.assert_silent("CG0703", profile)
+
+    def test_a_successor_that_nobody_falls_back_from(self):
+        self.assert_silent("CG0401", HEAD + "unknown: errno(EPERM)\nepoll_pwait, renameat, exit_group\n")
+
+    def test_open_tree_alone_mounts_nothing(self):
+        self.assert_silent("CG0511", HEAD + "open_tree, exit_group\nmount: else -> errno(EACCES)\n")
+        self.assertIn("CG0511", lint("-", stdin=HEAD + "open_tree, move_mount, exit_group\nmount: else -> errno(EACCES)\n").stdout)
+
+    def test_a_plain_zero_says_what_it_does(self):
+        self.assert_silent("CG0201", HEAD + "exit_group\nmkdir: 0\n")
+
+    def test_a_closed_multiplexer_is_a_rule(self):
+        self.assert_silent("CG0202", "arch: i386\nas_of: linux 6.12\ndefault: kill\nexit_group\nsocketcall, ipc: 0\n")
+
+    def test_bits_that_the_kernel_does_not_read_are_no_way_round(self):
+        self.assert_silent("CG0102", "arch: x86_64, x32\nas_of: linux 6.12\ndefault: kill\nexit_group\n"
+                                     "x86_64.personality: arg0 as u64 == 0\nx32.personality: arg0 as u32 == 0\n")
+
+
 class Manual(unittest.TestCase):
     def test_page_is_the_table_of_rules(self):
         self.assertEqual(PAGE.read_text().split(BEGIN)[1].split(END)[0], entries())

@@ -89,6 +89,7 @@ class Decompiler {
   base::Result<std::string> Run(NodeId root);
 
  private:
+  NodeId BodyOf(NodeId root, std::uint32_t nr);
   ArchRules RulesOf(NodeId by_number, abi::ArchId arch);
   bool ReadArches(NodeId root, NodeId bad_arch);
   void ChooseDefault();
@@ -99,6 +100,7 @@ class Decompiler {
 
   Pool& pool_;
   ClauseOrder order_;
+  std::unordered_map<NodeId, NodeId> simplified_;
   std::vector<ArchRules> arches_;
   std::uint32_t default_ = 0;
 };
@@ -113,15 +115,18 @@ NodeId Simplified(Pool& pool, NodeId root) {
 }
 
 // Follows the tests of the number from the top; only what is below them is copied, if it tests the
-// number again.
-NodeId BodyOf(Pool& pool, NodeId root, std::uint32_t nr) {
+// number again. Many numbers have one body, which is simplified once.
+NodeId Decompiler::BodyOf(NodeId root, std::uint32_t nr) {
   abi::CallWords words{};
   words[abi::kNrWord] = nr;
-  while (!pool[root].is_leaf && pool[root].predicate.word == abi::kNrWord) {
-    root = pool[root].predicate.Holds(words) ? pool[root].yes : pool[root].no;
+  while (!pool_[root].is_leaf && pool_[root].predicate.word == abi::kNrWord) {
+    root = pool_[root].predicate.Holds(words) ? pool_[root].yes : pool_[root].no;
   }
-  if (pool[root].is_leaf) return root;
-  return Simplified(pool, Specialise(pool, root, abi::kNrWord, nr));
+  if (pool_[root].is_leaf) return root;
+  root = Specialise(pool_, root, abi::kNrWord, nr);
+  const auto [body, is_new] = simplified_.try_emplace(root, root);
+  if (is_new) body->second = Simplified(pool_, root);
+  return body->second;
 }
 
 ArchRules Decompiler::RulesOf(NodeId by_number, abi::ArchId arch) {
@@ -130,10 +135,10 @@ ArchRules Decompiler::RulesOf(NodeId by_number, abi::ArchId arch) {
   for (const abi::Syscall& syscall : abi::SyscallsOf(arch)) {
     const auto nr = static_cast<std::uint32_t>(syscall.nr);
     if (abi::FindSyscall(arch, syscall.nr) != &syscall) continue;  // a second name
-    result.rules.push_back({std::string(syscall.name), BodyOf(pool_, by_number, nr)});
+    result.rules.push_back({std::string(syscall.name), BodyOf(by_number, nr)});
     unnamed = std::max(unnamed, nr + 1);
   }
-  result.unknown = BodyOf(pool_, by_number, unnamed);
+  result.unknown = BodyOf(by_number, unnamed);
   return result;
 }
 

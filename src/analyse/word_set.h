@@ -37,6 +37,7 @@ class WordSets {
 
   // Beyond the operations allowed, sets are no longer what they should be.
   bool Exhausted() const { return bdd_.Exhausted(); }
+  std::uint64_t operations() const { return bdd_.operations(); }
 
  private:
   Set SetOf(const graph::Predicate& predicate);

@@ -147,7 +147,10 @@ std::vector<LintRule> LintRules() {
 
 lint::Source SourceOf(const Subject& subject) {
   lint::Source source{.filters = subject.impl().filters, .text = {}};
-  if (subject.impl().policy) source.text = TextOf(subject.impl().policy->impl());
+  if (subject.impl().policy) {
+    source.text = TextOf(subject.impl().policy->impl());
+    source.text->is_imported = subject.impl().is_imported;
+  }
   return source;
 }
 

@@ -116,7 +116,10 @@ std::expected<Subject, Diagnostics> ReadSubject(const std::string& name, std::st
   if (!policy) return std::unexpected(std::move(policy.error()));
   auto subject = Subject::FromPolicy(*policy);
   if (!subject) return Refuse(name, subject.error().message);
-  return *std::move(subject);
+  if (!is_foreign) return *std::move(subject);
+  auto impl = std::make_shared<Subject::Impl>(subject->impl());
+  impl->is_imported = true;
+  return Subject(std::move(impl));
 }
 
 }  // namespace

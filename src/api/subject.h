@@ -17,6 +17,7 @@ struct Subject::Impl {
   std::string name;
   std::vector<bpf::Program> filters;  // oldest first; each passes bpf::Verify
   std::optional<Policy> policy;       // where the one filter comes from, for places in its text
+  bool is_imported = false;           // the policy was another format's
 
   analyse::Lifted LiftInto(graph::Pool& pool) const;
   // By the interpreter.

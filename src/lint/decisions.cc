@@ -32,6 +32,7 @@ using graph::Predicate;
 
 // Of one question. What compilers and people write needs some hundred.
 constexpr std::uint64_t kMaxSteps = 200'000;
+constexpr std::uint64_t kOperationsAStep = 8;  // on sets of words, in the time of a step
 
 // `root` with the words of `known` (index: word) put in.
 using Known = std::array<std::optional<std::uint32_t>, 16>;
@@ -211,7 +212,9 @@ std::optional<abi::CallWords> Decisions::FindMeeting(
   const analyse::ProductLimits limits = {.max_steps = std::min(steps_left_, kMaxSteps),
                                          .max_meetings = 1};
   const analyse::Product product = analyse::Multiply(pool_, a, b, classify, false, limits);
-  steps_left_ -= std::min(steps_left_, product.steps);
+  // Who met a limit has used up what it had.
+  const std::uint64_t work = product.steps + product.sets.operations() / kOperationsAStep;
+  steps_left_ -= product.is_complete ? std::min(steps_left_, work) : limits.max_steps;
   // What interlocks so much that the limit is met is not found: no finding rather than a wrong one.
   gave_up_ = gave_up_ || !product.is_complete;
   if (!product.is_complete || product.meetings.empty()) return std::nullopt;
@@ -242,8 +245,13 @@ bool Decisions::Sometimes(abi::ArchId arch, std::string_view name, Outcome outco
 bool Decisions::Always(abi::ArchId arch, std::string_view name, Outcome outcome) {
   const abi::Syscall* syscall = abi::FindSyscall(arch, name);
   if (syscall == nullptr) return false;
-  return !FindIn(BodyOf(arch, *syscall), pool_.Leaf(1),
-                 [&](std::uint32_t value) { return OutcomeOf(value) != outcome; });
+  const bool before = TakeGaveUp();
+  const bool is_found = FindIn(BodyOf(arch, *syscall), pool_.Leaf(1), [&](std::uint32_t value) {
+                          return OutcomeOf(value) != outcome;
+                        }).has_value();
+  const bool is_unknown = gave_up_;
+  gave_up_ = before || is_unknown;
+  return !is_found && !is_unknown;
 }
 
 bool Decisions::IsConditional(abi::ArchId arch, std::string_view name) {

@@ -86,8 +86,9 @@ class Decisions {
   // By the number alone: allowed and denied both occur.
   bool IsConditional(abi::ArchId arch, std::string_view syscall);
 
-  // Some question was not answered, because the graph interlocks too much.
-  bool GaveUp() const { return gave_up_; }
+  // Some question since the last time was not answered, because the graph interlocks too much. What
+  // was then not found may be there all the same.
+  bool TakeGaveUp() { return std::exchange(gave_up_, false); }
 
   // The verdict for a number that no table of the ABI has.
   graph::NodeId UnknownBody(abi::ArchId arch);
@@ -100,7 +101,7 @@ class Decisions {
   graph::Pool pool_;
   analyse::Lifted lifted_;
   std::map<std::pair<std::uint32_t, std::uint32_t>, graph::NodeId> bodies_;
-  std::uint64_t steps_left_ = 4'000'000;  // of all questions together: about a second
+  std::uint64_t steps_left_ = 1'000'000;  // of all questions together: some seconds at worst
   bool gave_up_ = false;
 };
 

@@ -45,7 +45,7 @@ TEST(Decisions, FindsACallIfAndOnlyIfThereIsOne) {
       if (witness) {
         ASSERT_TRUE(Allows(interpret(*witness)));
         ++found;
-      } else if (!subject.decisions.GaveUp()) {
+      } else if (!subject.decisions.TakeGaveUp()) {
         ASSERT_FALSE(Allows(interpret(call)));
         ++denied;
       }

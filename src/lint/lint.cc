@@ -1,6 +1,7 @@
 #include "lint/lint.h"
 
 #include <algorithm>
+#include <array>
 #include <set>
 #include <tuple>
 
@@ -8,6 +9,10 @@
 
 namespace callgate::lint {
 namespace {
+
+constexpr auto kChecks = std::to_array<void (*)(Subject&, Findings&)>(
+    {CheckArches, CheckText, CheckRules, CheckWidths, CheckActions, CheckFallbacks, CheckDangers,
+     CheckEquivalents, CheckCompleteness});
 
 auto PlaceKey(const Finding& finding) {
   const base::Span& span = finding.span;
@@ -35,16 +40,16 @@ void SortAndUnite(std::vector<Finding>& findings) {
 Report Lint(const Source& source) {
   Subject subject(source);
   Findings findings(subject);
-  CheckArches(subject, findings);
-  CheckText(subject, findings);
-  CheckRules(subject, findings);
-  CheckWidths(subject, findings);
-  CheckActions(subject, findings);
-  CheckFallbacks(subject, findings);
-  CheckDangers(subject, findings);
-  CheckEquivalents(subject, findings);
-  CheckCompleteness(subject, findings);
-  if (subject.decisions.GaveUp()) {
+  bool gave_up = subject.decisions.TakeGaveUp();
+  for (const auto check : kChecks) {
+    const std::size_t before = findings.all().size();
+    check(subject, findings);
+    if (!subject.decisions.TakeGaveUp()) continue;
+    // Much of what is found is that something else is not there.
+    gave_up = true;
+    findings.all().resize(before);
+  }
+  if (gave_up) {
     findings.AddAt(
         Id::kUndecided, {},
         "the tests interlock in more ways than the limit on work allows, so some questions "

@@ -51,9 +51,18 @@ void CheckX32(Subject& subject, Findings& findings) {
   auto compare = [&](std::uint32_t nr, const abi::Syscall& syscall) {
     const abi::Syscall* same = abi::FindSyscall(abi::ArchId::kX86_64, syscall.name);
     if (same == nullptr) return;
-    const NodeId body = decisions.BodyOf(audit_arch, nr);
-    const NodeId plain = decisions.BodyOf(abi::ArchId::kX86_64, *same);
+    NodeId body = decisions.BodyOf(audit_arch, nr);
+    NodeId plain = decisions.BodyOf(abi::ArchId::kX86_64, *same);
     if (body == plain) return;
+    // What the kernel does not look at is no way round a denial.
+    const abi::Arch& home = abi::ArchOf(abi::ArchId::kX86_64);
+    const auto signature = abi::SignatureOf(home.id, syscall.name).value_or(abi::Signature{});
+    for (std::size_t slot = 0; slot < signature.size(); ++slot) {
+      if (signature[slot].bits > 32) continue;
+      const std::uint8_t high = abi::ArgHighWord(static_cast<int>(slot), home.endian);
+      body = decisions.WithWord(body, high, 0);
+      plain = decisions.WithWord(plain, high, 0);
+    }
     const auto words =
         decisions.FindPair(body, plain, [&](std::uint32_t x32, std::uint32_t x86_64) {
           return decisions.OutcomeOf(x32) == Outcome::kAllowed &&

@@ -226,13 +226,15 @@ void DangerChecker::CheckWritableCode(abi::ArchId arch) {
 void DangerChecker::CheckPrctl(abi::ArchId arch) {
   if (!decisions_.Always(arch, "prctl", Outcome::kAllowed)) return;
   const auto call = Allowed(arch, {.syscall = "prctl"});
-  if (IsGrantedWithReason(subject_, *call)) return;
+  if (!call || IsGrantedWithReason(subject_, *call)) return;
   findings_.Add(Id::kPrctl, *call, "every option of prctl is allowed");
 }
 
 void DangerChecker::CheckMounts(abi::ArchId arch) {
   constexpr auto kNewApi = std::to_array<std::string_view>(
       {"fsopen", "fsmount", "fsconfig", "fspick", "open_tree", "move_mount", "mount_setattr"});
+  // Alone it opens a path, or makes a copy of a tree that nothing else can put anywhere.
+  constexpr std::string_view kHarmlessAlone = "open_tree";
   if (Allowed(arch, {.syscall = "mount"})) return;
   const auto denied = Denied(arch, {.syscall = "mount"});
   if (!denied) return;
@@ -244,7 +246,7 @@ void DangerChecker::CheckMounts(abi::ArchId arch) {
     if (!first) first = call;
     names.emplace_back(name);
   }
-  if (!first) return;
+  if (!first || (names.size() == 1 && names.front() == kHarmlessAlone)) return;
   findings_
       .Add(Id::kNewMountApi, *first,
            fmt::format("mount is denied, and {} {} allowed", Listed(names),

@@ -137,6 +137,7 @@ class EquivalentChecker {
     std::vector<std::string> names;
     std::vector<abi::Call> calls;
     void Add(std::string_view name, const std::optional<abi::Call>& call) {
+      if (!call) return;
       names.emplace_back(name);
       calls.push_back(*call);
     }

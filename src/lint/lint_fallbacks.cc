@@ -26,8 +26,6 @@ constexpr auto kFallsBack = std::to_array<FallsBack>({
     {"clone", "clone3", "pthread_create of glibc 2.34"},
     {"faccessat", "faccessat2", "faccessat of glibc 2.33"},
     {"fchmodat", "fchmodat2", "fchmodat of glibc 2.39"},
-    {"epoll_pwait", "epoll_pwait2", "epoll_pwait2 of glibc 2.35"},
-    {"renameat", "renameat2", "renameat where it is no call of its own"},
 });
 
 // Without ENOSYS as an excuse: the library has no older way, or uses the newer one alone.
@@ -101,13 +99,15 @@ class FallbackChecker {
       if (IsHidden(subject_, arch, row.newer)) continue;
       const auto denied =
           decisions_.Find(arch, CallPattern{.syscall = row.newer}, Outcome::kDenied);
+      if (!denied) continue;
       Finding& finding = findings_.Add(
           Id::kNotEnosys, *denied,
           fmt::format("{} is allowed, and {} calls {} first", row.older, row.who, row.newer));
       // Where the text speaks of the call, a machine does not know better.
       if (!subject_.text || HasRuleByName(subject_, arch, row.newer)) continue;
-      finding.span = findings_.PlaceOf(
-          *decisions_.Find(arch, CallPattern{.syscall = row.older}, Outcome::kAllowed));
+      const auto older =
+          decisions_.Find(arch, CallPattern{.syscall = row.older}, Outcome::kAllowed);
+      if (older) finding.span = findings_.PlaceOf(*older);
       AppendRule(finding, fmt::format("{}: else -> errno(ENOSYS)", row.newer));
     }
   }
@@ -116,6 +116,7 @@ class FallbackChecker {
     const auto open = decisions_.Find(arch, CallPattern{.syscall = "clone3"}, Outcome::kAllowed);
     if (!open || !decisions_.IsConditional(arch, "clone")) return;
     const auto denied = decisions_.Find(arch, CallPattern{.syscall = "clone"}, Outcome::kDenied);
+    if (!denied) return;
     Finding& finding =
         findings_.Add(Id::kClone3Open, *open, "what the rule for clone denies, clone3 does");
     finding.notes.push_back(findings_.WitnessText(*denied));
@@ -132,6 +133,7 @@ class FallbackChecker {
       if (IsHidden(subject_, arch, row.newer)) continue;
       const auto denied =
           decisions_.Find(arch, CallPattern{.syscall = row.newer}, Outcome::kDenied);
+      if (!denied) continue;
       Finding& finding =
           findings_.Add(Id::kSiblingMissing, *denied,
                         fmt::format("{} is allowed, and {} is {}", row.older, row.who, row.newer));
@@ -209,6 +211,7 @@ void CheckCompleteness(Subject& subject, Findings& findings) {
   const std::string_view text = subject.text->sources->text(last.file);
   const auto line_end =
       static_cast<std::uint32_t>(std::min(text.find('\n', last.end), text.size()));
+  if (subject.text->is_imported) return;
   findings.AddAt(Id::kNoAsOf, {}, "no as_of: the policy changes its meaning with each new kernel")
       .fix.push_back({{last.file, line_end, line_end},
                       fmt::format("\nas_of: linux {}", abi::ToString(newest))});

@@ -63,13 +63,17 @@ void FindAlive(const policy::TypedPolicy& typed, std::size_t index, Alive& alive
           decisions.BodyOf(abi::ArchOf(arch.arch).audit_arch, static_cast<std::uint32_t>(rule.nr));
       for (const policy::Clause& clause : clauses) {
         bool& lives = alive[clause.span];
+        // A plain 0 says that it matches nothing.
+        const policy::Expr& predicate = clause.predicate;
+        lives = lives || (predicate.kind == policy::Expr::Kind::kConstant && !predicate.truth);
         if (lives) continue;
         const std::uint32_t value = policy::KernelAction(clause.action).value();
         lives = clause.action.data == kNoClause ||
                 decisions
                     .FindIn(body, decisions.pool().Leaf(1),
                             [&](std::uint32_t got) { return got == value; })
-                    .has_value();
+                    .has_value() ||
+                decisions.TakeGaveUp();
       }
     }
   }
@@ -112,6 +116,14 @@ std::vector<abi::Call> CallsThatGetTheDefault(Subject& subject, base::Span span)
   return calls;
 }
 
+// Without a rule of its own such a call follows the rules of those it stands for: who closes it
+// says so of all to come.
+bool IsMultiplexer(const abi::Call& call) {
+  const auto arch = abi::ArchOfCall(call.arch, call.nr);
+  const abi::Syscall* syscall = arch ? abi::FindSyscall(*arch, call.nr) : nullptr;
+  return syscall != nullptr && (syscall->name == "socketcall" || syscall->name == "ipc");
+}
+
 void CheckSameAsDefault(Subject& subject, Findings& findings) {
   const PolicyText& text = *subject.text;
   if (subject.is_fragment) return;  // the default is somebody else's
@@ -119,7 +131,7 @@ void CheckSameAsDefault(Subject& subject, Findings& findings) {
     const auto* rule = std::get_if<ast::Rule>(&entry.statement->body);
     if (rule == nullptr || entry.from_preset) continue;
     const std::vector<abi::Call> calls = CallsThatGetTheDefault(subject, entry.statement->span);
-    if (calls.empty()) continue;
+    if (calls.empty() || std::ranges::all_of(calls, IsMultiplexer)) continue;
     policy::LoadedPolicy without;
     for (const policy::LoadedStatement& other : text.loaded->statements) {
       if (other.statement != entry.statement) without.statements.push_back(other);

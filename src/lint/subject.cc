@@ -1,6 +1,7 @@
 #include "lint/subject.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 #include <variant>
 
@@ -34,32 +35,32 @@ std::vector<abi::ArchId> NamedArches(const graph::Pool& pool, graph::NodeId root
   return named;
 }
 
+bool Allows(Decisions& decisions, graph::NodeId body) {
+  return decisions
+      .FindIn(body, decisions.pool().Leaf(1),
+              [&](std::uint32_t value) { return decisions.OutcomeOf(value) == Outcome::kAllowed; })
+      .has_value();
+}
+
+bool AllowsAny(Decisions& decisions, abi::ArchId arch) {
+  std::set<graph::NodeId> asked;
+  return std::ranges::any_of(abi::SyscallsOf(arch), [&](const abi::Syscall& syscall) {
+    const graph::NodeId body = decisions.BodyOf(arch, syscall);
+    return asked.insert(body).second && Allows(decisions, body);
+  });
+}
+
 // Does the filter mean x32, or does it only fail to keep it out? Who means it allows some of its
 // calls and not every number.
 bool SpeaksForX32(Decisions& decisions) {
   const std::uint32_t audit_arch = abi::ArchOf(abi::ArchId::kX32).audit_arch;
-  auto allows = [&](std::uint32_t nr) {
-    return decisions
-        .FindIn(
-            decisions.BodyOf(audit_arch, nr), decisions.pool().Leaf(1),
-            [&](std::uint32_t value) { return decisions.OutcomeOf(value) == Outcome::kAllowed; })
-        .has_value();
-  };
-  if (allows(kX32Probe)) return false;
-  const auto table = abi::SyscallsOf(abi::ArchId::kX32);
-  return std::ranges::any_of(table, [&](const abi::Syscall& syscall) {
-    return allows(static_cast<std::uint32_t>(syscall.nr));
-  });
+  return !Allows(decisions, decisions.BodyOf(audit_arch, kX32Probe)) &&
+         AllowsAny(decisions, abi::ArchId::kX32);
 }
 
 bool AllowsUnknown(Subject& subject) {
   return std::ranges::any_of(subject.arches, [&](abi::ArchId arch) {
-    Decisions& decisions = subject.decisions;
-    return decisions
-        .FindIn(
-            decisions.UnknownBody(arch), decisions.pool().Leaf(1),
-            [&](std::uint32_t value) { return decisions.OutcomeOf(value) == Outcome::kAllowed; })
-        .has_value();
+    return Allows(subject.decisions, subject.decisions.UnknownBody(arch));
   });
 }
 
@@ -93,7 +94,11 @@ std::string RegisterText(const abi::Call& call) {
 Subject::Subject(const Source& source)
     : decisions(Decisions::Of(source.filters)), filters(source.filters), text(source.text) {
   if (text) {
-    for (const policy::ArchPolicy& arch : text->typed->arches) arches.push_back(arch.arch);
+    for (const policy::ArchPolicy& arch : text->typed->arches) {
+      if (AllowsAny(decisions, arch.arch)) arches.push_back(arch.arch);
+    }
+    // Whoever is named only to be refused lacks nothing.
+    if (arches.empty()) arches.push_back(text->typed->arches.front().arch);
     const policy::Verb verb = text->typed->default_action.verb;
     is_allowlist = verb != policy::Verb::kAllow && verb != policy::Verb::kLog;
     const auto& statements = text->loaded->files.front().statements;

@@ -22,6 +22,7 @@ struct PolicyText {
   const policy::LoadedPolicy* loaded = nullptr;
   const policy::TypedPolicy* typed = nullptr;
   const base::SourceMap* sources = nullptr;
+  bool is_imported = false;  // it was written in another format, and says what that can say
 };
 
 // The filters of a task, oldest first, each of which passes bpf::Verify; for a policy the one that
