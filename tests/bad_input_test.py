@@ -126,6 +126,8 @@ class HardFilters(BadInput):
         slowest = 0, ""
         for name in FILTERS:
             for verb in VERBS:
+                if name == "pairs" and verb[0] == "report":
+                    continue  # lint and decompile in one, and seconds of each
                 with self.subTest(filter=name, verb=verb):
                     status, _, err = self.ask(verb[0], name + ".hex", *verb[1:])
                     self.assertIn(status, (0, 1, 2, 3))
