@@ -176,6 +176,12 @@ TEST(MayLetThrough, LooksAtWhatClausesDo) {
   }
 }
 
+TEST(MayLetThrough, NothingComesOfACallThatTheAbiDoesNotHave) {
+  EXPECT_FALSE(MayLetThrough(ReadForTest("default: allow\n"), "setgroups32"));
+  EXPECT_TRUE(MayLetThrough(ReadForTest("default: allow\nunknown: allow\n"), "setgroups32"));
+  EXPECT_TRUE(MayLetThrough(ReadForTest("arch: x86_64, i386\ndefault: allow\n"), "setgroups32"));
+}
+
 TEST(Plan, OpenFilesAreAClassOfTheirOwn) {
   TypedPolicy policy = ReadForTest(
       "fsetxattr: flags != 0 -> errno(EPERM); fd.type == file -> errno(EACCES); "

@@ -301,6 +301,8 @@ bool MayLetThrough(const TypedPolicy& policy, std::string_view call) {
   return std::ranges::any_of(policy.arches, [&](const ArchPolicy& arch) {
     auto rule = std::ranges::find(arch.rules, call, &Rule::syscall);
     if (rule == arch.rules.end()) {
+      // There is no such call on this ABI (setgroups32 on x86_64).
+      if (abi::FindSyscall(arch.arch, call) == nullptr) return LetsThrough(policy.unknown_action);
       // Not named, or newer than the policy.
       return LetsThrough(policy.default_action) || LetsThrough(policy.unknown_action);
     }
