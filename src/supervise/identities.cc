@@ -13,7 +13,8 @@
 //    adding any.
 //  - Ids and capabilities may change by exec alone. They are asked for at every call, by two system
 //    calls of 0.3 us (PIDFD_GET_INFO, capget). The first fails if the thread that was met under
-//    this id is gone, so that what is remembered never is another's.
+//    this id is gone, so that what is remembered never is another's. The second is not needed where
+//    we were permitted no capability to begin with: no_new_privs keeps exec from adding any.
 //
 // Where something of this is not known to be so (an older kernel, another user namespace, a policy
 // that lets these calls through) the whole status is read. The umask is read for calls that make
@@ -63,6 +64,7 @@ const Identity* Identities::Own() {
     auto capabilities = CapabilitiesOf(0);
     groups_are_ours_ =
         fixed_.groups || (capabilities && (capabilities->permitted & kCapSetGid) == 0);
+    powerless_ = capabilities && capabilities->permitted == 0;
   });
   return own_ ? &*own_ : nullptr;
 }
@@ -102,7 +104,7 @@ std::optional<Identity> Identities::AskShortly(pid_t tid) {
     known = Meet(tid);
     info = Query(known);
   }
-  auto capabilities = CapabilitiesOf(tid);
+  auto capabilities = powerless_ ? Capabilities{} : CapabilitiesOf(tid);
   if (!info || info->tid != tid || !capabilities) return std::nullopt;
   if (known->namespaces.user != own_->credentials.user_namespace) return std::nullopt;
   Identity identity;

@@ -50,7 +50,8 @@ class Identities {
   std::once_flag once_;
   std::optional<Identity> own_;
   bool groups_are_ours_ = false;
-  base::UniqueFd root_;  // ours
+  bool powerless_ = false;  // no thread of our user namespace has capabilities
+  base::UniqueFd root_;     // ours
   std::mutex mutex_;
   std::map<pid_t, std::shared_ptr<const Known>> known_;
 };

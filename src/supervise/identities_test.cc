@@ -86,6 +86,23 @@ TEST(Identities, ThreadsOfAnotherUserNamespaceAreReadInFull) {
   EXPECT_EQ(result, 'y');
 }
 
+TEST(Identities, WithoutAnyCapabilityNoneIsAskedFor) {
+  pid_t child = fork();
+  if (child == 0) {
+    (void)!setresgid(4711, 4711, 4711);
+    (void)!setresuid(4712, 4712, 4712);  // where we have that right: it takes the capabilities
+    Identities identities(kernel::RealKernel(), kAllFixed);
+    auto quick = identities.Of(gettid());
+    auto whole = ReadIdentity(gettid());
+    bool same = quick && whole && quick->credentials == whole->credentials &&
+                quick->credentials.effective_capabilities == 0;
+    _exit(same ? 0 : 1);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  EXPECT_EQ(status, 0);
+}
+
 // Trap 9: the number of a thread that is gone is given to another.
 TEST(Identities, NumberOfAThreadThatIsGoneIsAsNew) {
   testing::FakeKernel kernel;
