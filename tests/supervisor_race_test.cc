@@ -127,6 +127,19 @@ TEST_P(Race, IsNotLostByALayerThatContinuesUnchecked) {
   EXPECT_EQ(reached.denied, 0);
 }
 
+// What the program cannot change of itself is not asked for again, and its paths are named as they
+// are written.
+TEST_P(Race, IsNotLostWhereLessIsAskedOfTheCaller) {
+  // Some begin by making a namespace.
+  const char* makes = prefix_.empty() ? "setns, unshare, " : "";
+  Reached reached = Attack("", Attempts() / 2, "all",
+                           fmt::format("default: allow\n{}setgroups, chroot, pivot_root: else -> "
+                                       "errno(EPERM)\n",
+                                       makes));
+  EXPECT_EQ(reached.denied, 0);
+  EXPECT_GT(reached.allowed, 0);
+}
+
 TEST_P(Race, IsWonAgainstContinueUnchecked) {
   Reached reached = Attack(" -> continue_unchecked", 400'000, "until-success");
   EXPECT_EQ(reached.denied, 1);

@@ -34,10 +34,8 @@
 #include <optional>
 #include <utility>
 
-#include "abi/syscalls.h"
 #include "base/error.h"
 #include "fmt/format.h"
-#include "policy/performed.h"
 #include "supervise/borrow.h"
 #include "supervise/helper.h"
 #include "supervise/identities.h"
@@ -55,27 +53,16 @@ namespace {
 // EINTR of it or calls again, as the handler of the signal asks (SA_RESTART).
 constexpr int kRestartSystem = 512;  // ERESTARTSYS
 
-// nullptr: a call of that ABI is not performed.
-const abi::Syscall* FindPerformed(const abi::Call& call) {
-  auto arch = abi::ArchOfCall(call.arch, call.nr);
-  const abi::Syscall* syscall = arch ? abi::FindSyscall(*arch, call.nr) : nullptr;
-  bool is_performed = syscall != nullptr &&
-                      policy::PerformanceOf(*arch, syscall->name) != policy::Performance::kNone;
-  return is_performed ? syscall : nullptr;
-}
-
 // A performed call that was interrupted for the caller's sake.
 int InterruptedErrno(pid_t tid) {
   return PendingSignalOf(tid) == PendingSignal::kOwn ? kRestartSystem : EINTR;
 }
 
 struct CallState {
-  kernel::Notification notification;
-  Identity identity;
-  Credentials walking;  // as whom its paths are walked
-  Credentials acting;   // as whom it is performed
-  std::optional<Inputs> inputs;
-  std::unique_ptr<Performer> performer;
+  const kernel::Notification& notification;
+  Identity identity = {};
+  std::unique_ptr<Performer> performer = {};
+  std::optional<Inputs> inputs = {};
   std::vector<Facts> agreed = {};  // what somebody outside was told before he answered
 };
 
@@ -90,9 +77,8 @@ struct Engine::Impl {
   enum class By : std::uint8_t { kEither, kUs };
   Outcome Look(const Turn& turn, const DecideFunction& decide, const OutsideFunction& outside,
                By by = By::kEither);
-  Outcome Perform(const Turn& turn, CallState& call);
-  // What the call returned: 0 or an errno.
-  int Deliver(int listener, const kernel::Notification& notification, Reply reply);
+  Outcome Perform(const Turn& turn, CallState& call, const Credentials& acting);
+  Outcome Deliver(int listener, const kernel::Notification& notification, Reply reply);
   // Of the supervisor. nullptr: cannot be read.
   const Identity* Own();
   // The caller attends to its signal, and makes the call again if that says so.
@@ -171,38 +157,39 @@ Outcome Engine::Impl::Answer(const Turn& turn, policy::PolicyAction action, std:
                 "safe");
 }
 
-int Engine::Impl::Deliver(int listener, const kernel::Notification& notification, Reply reply) {
+Outcome Engine::Impl::Deliver(int listener, const kernel::Notification& notification, Reply reply) {
   // A failed reply owes nothing: the target is gone, or the call was answered.
   if (reply.errno_value != 0) {
     (void)kernel.ReplyErrno(listener, notification.id, reply.errno_value);
-    return reply.errno_value;
+    return {.errno_value = reply.errno_value};
   }
   if (!reply.descriptor.valid()) {
     (void)kernel.ReplyValue(listener, notification.id, reply.value);
-    return 0;
+    return {};
   }
   auto given = kernel.ReplyDescriptor(listener, notification.id, reply.descriptor.get(),
                                       reply.descriptor_flags);
-  if (given || given.error() == ENOENT) return 0;
+  if (given) return {};
+  if (given.error() == ENOENT) return kGoneCaller;
   // EMFILE and the like leave the call waiting.
   (void)kernel.ReplyErrno(listener, notification.id, given.error());
-  return given.error();
+  return {.errno_value = given.error()};
 }
 
-Outcome Engine::Impl::Perform(const Turn& turn, CallState& call) {
+Outcome Engine::Impl::Perform(const Turn& turn, CallState& call, const Credentials& acting) {
   if (call.performer->MayBlock() && !turn.step_aside()) {
     return Refuse(EAGAIN, fmt::format("{} calls of the program are waiting already", kMaxInFlight));
   }
   Reply reply;
   {
-    BorrowedIdentity as_target(own->credentials, call.acting);
+    BorrowedIdentity as_target(own->credentials, acting);
     reply = as_target.error() != 0
                 ? Reply::Error(EPERM)
                 : call.performer->Perform(
                       *call.inputs,
                       {.identity = call.identity,
                        .same_pid_namespace = call.identity.pid_namespace == own->pid_namespace,
-                       .is_borrowed = call.acting != own->credentials,
+                       .is_borrowed = acting != own->credentials,
                        .may_wait = turn.step_aside});
   }
   if (reply.goes_on) {
@@ -220,7 +207,7 @@ Outcome Engine::Impl::Perform(const Turn& turn, CallState& call) {
     (void)kernel.SendSignal(call.identity.tgid, call.notification.tid, reply.signal);
   }
   if (reply.errno_value == EINTR) reply.errno_value = InterruptedErrno(call.notification.tid);
-  return {.errno_value = Deliver(turn.listener, call.notification, std::move(reply))};
+  return Deliver(turn.listener, call.notification, std::move(reply));
 }
 
 Outcome Engine::Impl::Interrupt(const Turn& turn) {
@@ -262,10 +249,8 @@ Outcome Engine::Impl::Look(const Turn& turn, const DecideFunction& decide,
   if (notification.tid == 0) {
     return Refuse(EPERM, "the caller is in a pid namespace that the supervisor cannot see");
   }
-  CallState state{notification, {}, {}, {}, {}, {}, {}};
-  if (const abi::Syscall* performed = FindPerformed(notification.call)) {
-    state.performer = PerformerOf(performed->name);
-  }
+  CallState state{.notification = notification};
+  state.performer = PerformerOf(notification.call);
   if (state.performer != nullptr) {
     auto identity = identities.Of(notification.tid);
     if (!identity) {
@@ -296,18 +281,19 @@ Outcome Engine::Impl::Look(const Turn& turn, const DecideFunction& decide,
     state.performer = std::move(*helped);
     is_elsewhere = true;
   }
-  Credentials walking = state.identity.credentials;
+  std::optional<Credentials> powerless;
   if (!same_namespace) {
-    walking.user_namespace = own->credentials.user_namespace;
-    walking.effective_capabilities = 0;
+    powerless = state.identity.credentials;
+    powerless->user_namespace = own->credentials.user_namespace;
+    powerless->effective_capabilities = 0;
   }
-  state.walking = std::move(walking);
-  state.inputs.emplace(kernel, state.notification, own->credentials, state.walking,
+  const Credentials& walking = powerless ? *powerless : state.identity.credentials;
+  state.inputs.emplace(kernel, notification, own->credentials, walking,
                        state.identity.must_have_our_root);
   const Surroundings surroundings{
       .identity = state.identity,
       .same_pid_namespace = state.identity.pid_namespace == own->pid_namespace,
-      .is_borrowed = state.walking != own->credentials};
+      .is_borrowed = walking != own->credentials};
   int failed = 0;
   if (state.performer != nullptr) failed = state.performer->Prepare(*state.inputs, surroundings);
   policy::PolicyAction action;
@@ -363,8 +349,13 @@ Outcome Engine::Impl::Look(const Turn& turn, const DecideFunction& decide,
     }
     failed = state.inputs->error();
   }
-  // All copies were made by a thread id: it named the caller only if the caller still waits.
-  if (!kernel.IsPending(listener, notification.id)) return kGoneCaller;
+  const bool lends = action.verb == policy::Verb::kAsSupervisor;
+  const bool performs = !is_interrupted && state.performer != nullptr &&
+                        (action.verb == policy::Verb::kAllow || lends);
+  // All copies were made by a thread id: it named the caller only if the caller still waits. (Where
+  // nothing happens but the answer, the kernel itself looks for the caller.)
+  const bool only_replies = failed == 0 && performs && state.performer->OnlyReplies();
+  if (!only_replies && !kernel.IsPending(listener, notification.id)) return kGoneCaller;
   if (is_interrupted) return Interrupt(turn);
   if (auto refusal = RefusalOf(failed)) return Refuse(refusal->errno_value, refusal->reason);
   if (failed != 0) {
@@ -377,13 +368,12 @@ Outcome Engine::Impl::Look(const Turn& turn, const DecideFunction& decide,
     (void)kernel.ReplyErrno(listener, notification.id, static_cast<int>(action.data));
     return {};
   }
-  bool lends = action.verb == policy::Verb::kAsSupervisor;
   // A helper has not our rights. All is looked at and decided anew.
   if (lends && is_elsewhere) {
     state.performer.reset();
     return Look(turn, decide, outside, By::kUs);
   }
-  if ((action.verb == policy::Verb::kAllow || lends) && state.performer != nullptr) {
+  if (performs) {
     if (!lends && !same_namespace && !is_elsewhere) {
       return Refuse(EPERM,
                     "the caller is in another user namespace; the supervisor cannot act as it");
@@ -400,10 +390,9 @@ Outcome Engine::Impl::Look(const Turn& turn, const DecideFunction& decide,
                     "the caller is not traced (CLONE_UNTRACED?), so what it loads could not be "
                     "judged");
     }
-    state.acting = is_elsewhere ? own->credentials
-                   : lends      ? Lent(own->credentials, state.identity.credentials)
-                                : state.identity.credentials;
-    return Perform(turn, state);
+    if (is_elsewhere) return Perform(turn, state, own->credentials);
+    if (lends) return Perform(turn, state, Lent(own->credentials, state.identity.credentials));
+    return Perform(turn, state, state.identity.credentials);
   }
   return Answer(turn, action, std::move(reason));
 }
@@ -412,7 +401,7 @@ Outcome Engine::Handle(const Turn& turn, const DecideFunction& decide,
                        const OutsideFunction& outside) {
   const abi::Call& call = turn.notification.call;
   policy::PolicyAction action = decide(call, nullptr);
-  if (IsLeft(action) && FindPerformed(call) == nullptr) {
+  if (IsLeft(action) && PerformerOf(call) == nullptr) {
     return impl_->AskAboutRegisters(turn, action, outside);
   }
   if (IsLeft(action) || action.verb == policy::Verb::kLook ||

@@ -1,5 +1,6 @@
 #include "supervise/engine.h"
 
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/syscall.h>
@@ -7,9 +8,14 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
+#include <filesystem>
+#include <string>
 #include <string_view>
 
+#include "abi/arch.h"
+#include "abi/syscalls.h"
 #include "gtest/gtest.h"
 #include "policy/performed.h"
 #include "supervise/perform.h"
@@ -104,6 +110,27 @@ TEST(Engine, CallerThatIsGoneIsForgotten) {
   EXPECT_TRUE(NothingWasDone(kernel));
 }
 
+// Where the answer is all there is to performing it is the kernel that looks for the caller; where
+// something is made nothing is begun.
+TEST(Engine, CallerThatIsGoneLeavesNothingBehind) {
+  std::string pattern = (std::filesystem::temp_directory_path() / "engine.XXXXXX").string();
+  const std::filesystem::path folder = mkdtemp(pattern.data());
+  for (int flags : {O_RDONLY, O_CREAT | O_WRONLY}) {
+    testing::FakeKernel kernel;
+    Put(kernel, 0x1000, (folder / "file").string());
+    if (flags == O_RDONLY) Put(kernel, 0x1000, folder.string());
+    kernel::Notification notification = OpenAt(0x1000);
+    notification.call.args[2] = static_cast<std::uint64_t>(flags);
+    kernel.gone = {1};
+    Outcome outcome = Handle(kernel, notification, LookThen(kAllow));
+    EXPECT_EQ(outcome.kind, Outcome::Kind::kGone) << flags;
+    EXPECT_TRUE(kernel.replies.empty()) << flags;
+    EXPECT_TRUE(NothingWasDone(kernel)) << flags;
+  }
+  EXPECT_TRUE(std::filesystem::is_empty(folder));
+  std::filesystem::remove(folder);
+}
+
 TEST(Engine, CallerOfAnotherPidNamespaceIsRefused) {
   testing::FakeKernel kernel;
   Outcome outcome = Handle(kernel, OpenAt(0x1000, 0), LookThen(kAllow));
@@ -193,6 +220,20 @@ TEST(Performers, AreThoseThePolicyPromises) {
     EXPECT_NE(PerformerOf(call.name), nullptr) << call.name;
   }
   EXPECT_EQ(PerformerOf("reboot"), nullptr);
+}
+
+TEST(Performers, AreFoundByNumberOnEveryAbi) {
+  for (const abi::Arch& arch : abi::AllArches()) {
+    for (const abi::Syscall& call : abi::SyscallsOf(arch.id)) {
+      const bool is_performed =
+          PerformerOf(abi::Call{.nr = call.nr, .arch = arch.audit_arch}) != nullptr;
+      const bool is_promised =
+          policy::PerformanceOf(arch.id, call.name) != policy::Performance::kNone;
+      EXPECT_EQ(is_performed, is_promised) << arch.name << " " << call.name;
+    }
+  }
+  EXPECT_EQ(PerformerOf(abi::Call{.nr = -1, .arch = 0xc000003e}), nullptr);
+  EXPECT_EQ(PerformerOf(abi::Call{.nr = 257, .arch = 1}), nullptr);
 }
 
 // Somebody outside who says `action`, and remembers what he was told.

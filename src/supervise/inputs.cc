@@ -111,18 +111,19 @@ kernel::SysResult<policy::DeepValue> LookAtStrings(const policy::DeepSubject& su
   return value;
 }
 
-kernel::SysResult<PinnedPath*> Inputs::Pin(std::size_t slot, const Places& places, Follow follow) {
+kernel::SysResult<PinnedPath*> Inputs::Pin(std::size_t slot, const Places& places, Follow follow,
+                                           Needs needs) {
   auto text = String(slot, kMaxPath);
   if (!text) return std::unexpected(text.error());
   if (text->empty()) return std::unexpected(ENOENT);
-  return PinText(slot, *text, places, follow);
+  return PinText(slot, *text, places, follow, needs);
 }
 
 kernel::SysResult<PinnedPath*> Inputs::PinText(std::size_t slot, const std::string& text,
-                                               const Places& places, Follow follow) {
+                                               const Places& places, Follow follow, Needs needs) {
   BorrowedIdentity as_target(own_, walking_);
   if (as_target.error() != 0) return std::unexpected(ESRCH);
-  auto pinned = ResolvePath(places, text, follow);
+  auto pinned = ResolvePath(places, text, follow, needs);
   if (!pinned) return std::unexpected(pinned.error());
   SetPinned(slot, std::move(*pinned));
   return Pinned(slot);

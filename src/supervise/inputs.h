@@ -56,9 +56,11 @@ class Inputs {
   // A path that is to be acted on: slot of the pointer → where it led. What no register points to
   // has a slot of kSlots and more. The result stays where it is.
   static constexpr std::size_t kSlots = 6;
-  kernel::SysResult<PinnedPath*> Pin(std::size_t slot, const Places& places, Follow follow);
+  kernel::SysResult<PinnedPath*> Pin(std::size_t slot, const Places& places, Follow follow,
+                                     Needs needs = Needs::kObject);
   kernel::SysResult<PinnedPath*> PinText(std::size_t slot, const std::string& text,
-                                         const Places& places, Follow follow);
+                                         const Places& places, Follow follow,
+                                         Needs needs = Needs::kObject);
   // What the kernel says to the caller before it looks at what the call points to: the errno of a
   // call that is made as the caller and must fail. ESRCH: it cannot be made so.
   int ErrnoOf(const std::function<long()>& call);

@@ -117,11 +117,16 @@ class Performer {
   virtual Scope ScopeOf() const { return Scope::kUser; }
   // Must the umask and the tracer in `around` be known? They take the longest to read.
   virtual bool NeedsStatus() const { return true; }
+  // Does Perform change nothing that anybody could see, but what its reply gives the caller? Then
+  // it does no harm if the caller is gone by then, for which an answer has no taker.
+  virtual bool OnlyReplies() const { return false; }
   virtual Reply Perform(Inputs& inputs, const Surroundings& around) = 0;
 };
 
 // nullptr: this call is not performed (policy/performed.h says which are).
 std::unique_ptr<Performer> PerformerOf(std::string_view call);
+// The same for a call of that ABI.
+std::unique_ptr<Performer> PerformerOf(const abi::Call& call);
 
 // For a family with a row for each of its calls: a performer that is made with the row. nullptr:
 // the call is none of them.

@@ -145,7 +145,8 @@ int MountPerformer::Pin(Inputs& inputs, const Surroundings& around, int dirfd, i
     inputs.SetPinned(slot, std::move(*pinned));
     return 0;
   }
-  auto pinned = inputs.Pin(slot, *places, follows ? Follow::kAll : Follow::kNotLast);
+  auto pinned =
+      inputs.Pin(slot, *places, follows ? Follow::kAll : Follow::kNotLast, Needs::kObjectAndParent);
   return pinned ? 0 : pinned.error();
 }
 
@@ -200,7 +201,8 @@ int MountPerformer::PrepareUnmount(Inputs& inputs, const Surroundings& around, b
   if (fstat(pinned.object.get(), &former) < 0) return errno;
   auto places = PlacesOf(inputs.tid(), around.identity, around.same_pid_namespace, path, AT_FDCWD);
   if (!places) return places.error();
-  auto again = inputs.PinText(Inputs::kSlots, path, *places, Follow::kNotLast);
+  auto again =
+      inputs.PinText(Inputs::kSlots, path, *places, Follow::kNotLast, Needs::kObjectAndParent);
   if (!again) return again.error();
   PinnedPath& named = **again;
   if (!named.Exists() || named.path != path || fstat(named.object.get(), &now) < 0 ||

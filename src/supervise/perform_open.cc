@@ -22,14 +22,15 @@
 #include <linux/openat2.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <expected>
 #include <string>
 
 #include "fmt/format.h"
@@ -72,6 +73,22 @@ bool IsOpenToAll(std::string_view name) {
   return std::ranges::find(kNames, name) != kNames.end();
 }
 
+constexpr unsigned kUniqueMount = 0x4000;  // STATX_MNT_ID_UNIQUE, Linux 6.8
+
+// Is the file one of /proc? What is mounted somewhere stays what it is, and a mount's unique number
+// is never given again.
+std::expected<bool, int> IsProc(int fd, const struct statx& status) {
+  static std::array<std::atomic<std::uint64_t>, 16> others{};  // mounts of other kinds
+  const bool is_unique = (status.stx_mask & kUniqueMount) != 0;
+  auto& known = others[status.stx_mnt_id % others.size()];
+  if (is_unique && known.load(std::memory_order_relaxed) == status.stx_mnt_id) return false;
+  struct statfs system{};
+  if (fstatfs(fd, &system) < 0) return std::unexpected(errno);
+  const bool is_proc = system.f_type == PROC_SUPER_MAGIC;
+  if (is_unique && !is_proc) known.store(status.stx_mnt_id, std::memory_order_relaxed);
+  return is_proc;
+}
+
 class OpenPerformer final : public Performer {
  public:
   explicit OpenPerformer(const Row& row) : kind_(row.kind) {}
@@ -79,6 +96,11 @@ class OpenPerformer final : public Performer {
   int Prepare(Inputs& inputs, const Surroundings& around) override;
   bool MayBlock() const override { return may_block_; }
   bool NeedsStatus() const override { return (flags_ & (O_CREAT | kTmpFileBit)) != 0; }
+  // To open a plain file or a directory that is there changes nothing.
+  bool OnlyReplies() const override {
+    return (flags_ & (O_CREAT | kTmpFileBit | O_TRUNC)) == 0 &&
+           (S_ISREG(status_.stx_mode) || S_ISDIR(status_.stx_mode));
+  }
   std::optional<abi::Call> GivesAsMuchAs(const abi::Call& call) const override;
   Reply Perform(Inputs& inputs, const Surroundings& around) override;
 
@@ -97,6 +119,7 @@ class OpenPerformer final : public Performer {
   std::uint64_t mode_ = 0;
   std::uint64_t resolve_ = 0;
   bool may_block_ = false;
+  struct statx status_ = {};  // of a file that exists
 };
 
 int OpenPerformer::ReadArguments(Inputs& inputs) {
@@ -179,25 +202,26 @@ int OpenPerformer::Prepare(Inputs& inputs, const Surroundings& around) {
   if (!places) return places.error();
   bool exclusive = (flags_ & O_CREAT) != 0 && (flags_ & O_EXCL) != 0;
   bool follows = (flags_ & O_NOFOLLOW) == 0 && !exclusive;
-  auto pinned = inputs.Pin(path_slot_, *places, follows ? Follow::kAll : Follow::kNotLast);
+  auto pinned = inputs.Pin(path_slot_, *places, follows ? Follow::kAll : Follow::kNotLast,
+                           (flags_ & O_CREAT) != 0 ? Needs::kObjectAndParent : Needs::kObject);
   if (!pinned) return pinned.error();
-  struct stat status{};
-  if ((*pinned)->Exists() && (flags_ & O_PATH) == 0) {
-    if (fstat((*pinned)->object.get(), &status) < 0) return errno;
-    constexpr unsigned kMemoryDevices = 1;  // /dev/null, /dev/zero, …: never wait
-    bool is_device = (S_ISCHR(status.st_mode) && major(status.st_rdev) != kMemoryDevices) ||
-                     S_ISBLK(status.st_mode);
-    may_block_ = is_device || (S_ISFIFO(status.st_mode) && (flags_ & O_NONBLOCK) == 0);
-  }
+  if (!(*pinned)->Exists()) return 0;
+  constexpr unsigned kWanted = STATX_TYPE | STATX_MODE | kUniqueMount;
+  if (statx((*pinned)->object.get(), "", AT_EMPTY_PATH, kWanted, &status_) < 0) return errno;
+  constexpr unsigned kMemoryDevices = 1;  // /dev/null, /dev/zero, …: never wait
+  bool is_device = (S_ISCHR(status_.stx_mode) && status_.stx_rdev_major != kMemoryDevices) ||
+                   S_ISBLK(status_.stx_mode);
+  bool waits = is_device || (S_ISFIFO(status_.stx_mode) && (flags_ & O_NONBLOCK) == 0);
+  may_block_ = waits && (flags_ & O_PATH) == 0;
   return 0;
 }
 
 // The supervisor traces the target's processes, so /proc lets it see more of them than they may see
 // of each other.
 int OpenPerformer::CheckProc(const PinnedPath& pinned, const Surroundings& around) const {
-  struct statfs system{};
-  if (fstatfs(pinned.object.get(), &system) < 0) return errno;
-  if (system.f_type != PROC_SUPER_MAGIC) return 0;
+  auto is_proc = IsProc(pinned.object.get(), status_);
+  if (!is_proc) return is_proc.error();
+  if (!*is_proc) return 0;
   std::string_view path = pinned.path;
   if (!path.starts_with("/proc/")) return EACCES;  // mounted elsewhere: whose it is is not known
   path.remove_prefix(6);
@@ -221,22 +245,23 @@ std::optional<abi::Call> OpenPerformer::GivesAsMuchAs(const abi::Call& call) con
 }
 
 Reply OpenPerformer::Reopen(const PinnedPath& pinned) const {
-  struct stat status{};
-  if (fstat(pinned.object.get(), &status) < 0) return Reply::Error(errno);
+  const mode_t type = status_.stx_mode & S_IFMT;
   if ((flags_ & O_CREAT) != 0 && (flags_ & O_EXCL) != 0) return Reply::Error(EEXIST);
-  if ((flags_ & O_CREAT) != 0 && S_ISDIR(status.st_mode)) return Reply::Error(EISDIR);
-  if ((flags_ & O_DIRECTORY) != 0 && !S_ISDIR(status.st_mode)) return Reply::Error(ENOTDIR);
-  if (S_ISLNK(status.st_mode) && (flags_ & O_PATH) == 0) return Reply::Error(ELOOP);
+  if ((flags_ & O_CREAT) != 0 && S_ISDIR(type)) return Reply::Error(EISDIR);
+  if ((flags_ & O_DIRECTORY) != 0 && !S_ISDIR(type)) return Reply::Error(ENOTDIR);
+  if (S_ISLNK(type) && (flags_ & O_PATH) == 0) return Reply::Error(ELOOP);
   if ((flags_ & O_PATH) != 0) {
     // openat2's flags are in memory: the policy cannot be asked about them in another form.
-    if (!S_ISDIR(status.st_mode) || kind_ == Kind::kOpenAt2) return Reply::Error(EOPNOTSUPP);
+    if (!S_ISDIR(type) || kind_ == Kind::kOpenAt2) return Reply::Error(EOPNOTSUPP);
     base::UniqueFd directory(openat(pinned.object.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!directory.valid()) return Reply::Error(errno);
     return Reply::Descriptor(std::move(directory), DescriptorFlags());
   }
-  if (S_ISCHR(status.st_mode) && status.st_rdev == makedev(5, 0)) return Reply::Error(ENXIO);
+  if (S_ISCHR(type) && status_.stx_rdev_major == 5 && status_.stx_rdev_minor == 0) {
+    return Reply::Error(ENXIO);
+  }
   std::uint64_t flags = flags_ & ~std::uint64_t{O_CREAT | O_EXCL | O_NOFOLLOW};
-  base::UniqueFd fd(openat(OwnDescriptors(), fmt::format("{}", pinned.object.get()).c_str(),
+  base::UniqueFd fd(openat(OwnDescriptors(), DescriptorName(pinned.object.get()).data(),
                            static_cast<int>(flags) | O_CLOEXEC | O_NOCTTY, mode_));
   if (!fd.valid()) return Reply::Error(errno);
   return Reply::Descriptor(std::move(fd), DescriptorFlags());
@@ -274,9 +299,8 @@ Reply OpenPerformer::Perform(Inputs& inputs, const Surroundings& around) {
   }
   if (pinned.error != 0) return Reply::Error(pinned.error);
   if (int error = CheckProc(pinned, around); error != 0) return Reply::Error(error);
-  struct stat status{};
-  if (creates && pinned.parent.valid() && fstat(pinned.object.get(), &status) == 0 &&
-      !S_ISLNK(status.st_mode) && !S_ISDIR(status.st_mode)) {
+  if (creates && pinned.parent.valid() && !S_ISLNK(status_.stx_mode) &&
+      !S_ISDIR(status_.stx_mode)) {
     // By its name in the pinned directory, because only then the kernel asks whether somebody
     // planted it there (fs.protected_regular, fs.protected_fifos).
     return Create(pinned, around.identity.umask);

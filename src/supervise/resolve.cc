@@ -34,6 +34,7 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <charconv>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -51,7 +52,7 @@ constexpr long kNoSymlinkFollow = 0x2000;  // ST_NOSYMFOLLOW, linux/statfs.h
 std::expected<std::string, int> NameOf(int fd) {
   std::array<char, PATH_MAX> buffer;
   ssize_t size =
-      readlinkat(OwnDescriptors(), fmt::format("{}", fd).c_str(), buffer.data(), buffer.size());
+      readlinkat(OwnDescriptors(), DescriptorName(fd).data(), buffer.data(), buffer.size());
   if (size < 0) return std::unexpected(errno);
   if (size == static_cast<ssize_t>(buffer.size())) return std::unexpected(ENAMETOOLONG);
   std::string name(buffer.data(), static_cast<std::size_t>(size));
@@ -78,9 +79,22 @@ bool IsBelowProcess(std::string_view path, pid_t tgid) {
          (path.size() == process.size() || path[process.size()] == '/');
 }
 
+// Names with one slash between each two, none of them `.` or `..`: as the kernel would write it.
+bool IsPlain(std::string_view path) {
+  if (path.starts_with('/')) path.remove_prefix(1);
+  while (true) {
+    const std::size_t end = path.find('/');
+    const std::string_view name = path.substr(0, end);
+    if (name.empty() || name == "." || name == "..") return false;
+    if (end == std::string_view::npos) return true;
+    path.remove_prefix(end + 1);
+  }
+}
+
 class Walker {
  public:
-  Walker(const Places& places, Follow follow) : places_(places), follow_(follow) {}
+  Walker(const Places& places, Follow follow, Needs needs)
+      : places_(places), follow_(follow), needs_(needs) {}
 
   std::expected<PinnedPath, int> Walk(std::string path);
 
@@ -89,7 +103,9 @@ class Walker {
 
   // Each returns kFailed with broken_ set where we, not the target, are in trouble.
   Step Start(bool absolute);
-  bool Leap(bool absolute);
+  base::UniqueFd WalkAtOnce(bool absolute, const char* path, std::uint64_t flags) const;
+  bool LeapToEnd(bool absolute);
+  bool LeapToDirectory(bool absolute);
   Step TakeUp();
   Step TakeName(const std::string& name, bool is_last);
   Step TakeLink(base::UniqueFd link, const std::string& name, const struct stat& status,
@@ -107,6 +123,7 @@ class Walker {
 
   const Places& places_;
   const Follow follow_;
+  const Needs needs_;
   base::UniqueFd at_;  // the directory the walk stands in
   std::string rest_;   // components to come, without leading slashes
   PinnedPath pinned_;
@@ -133,21 +150,39 @@ Walker::Step Walker::Start(bool absolute) {
   return Step::kOn;
 }
 
-// Most paths lead to their last component through directories alone, no links and no `..`. Then one
-// call walks to the directory, and it is where the walk by components would come to. Whatever else
-// there is on the way fails here, and is walked.
-bool Walker::Leap(bool absolute) {
+// Most paths lead through directories alone, no links and no `..`. Then one call of the kernel
+// walks to where the walk by components would come to. Whatever else there is on the way fails, and
+// is walked.
+base::UniqueFd Walker::WalkAtOnce(bool absolute, const char* path, std::uint64_t flags) const {
+  open_how how{.flags = O_PATH | O_CLOEXEC | flags, .mode = 0, .resolve = RESOLVE_NO_SYMLINKS};
+  const int from = absolute ? places_.Root() : places_.start.get();
+  return base::UniqueFd(static_cast<int>(syscall(SYS_openat2, from, path, &how, sizeof how)));
+}
+
+// To the last component. In the supervisor's own root its name is then what was walked, and need
+// not be asked for: no link and no `..` has led elsewhere, and a file that is moved meanwhile had
+// this name when it was reached, as for a call that the kernel carries out.
+bool Walker::LeapToEnd(bool absolute) {
+  if (follow_ == Follow::kParent || needs_ == Needs::kObjectAndParent || !IsPlain(rest_)) {
+    return false;
+  }
+  const std::size_t begin = absolute ? 1 : 0;
+  pinned_.object =
+      WalkAtOnce(absolute, rest_.c_str() + begin, follow_ == Follow::kNotLast ? O_NOFOLLOW : 0);
+  if (!pinned_.Exists()) return false;
+  if (absolute && places_.our_root >= 0) pinned_.path = std::move(rest_);
+  return true;
+}
+
+// To the directory that has the last component.
+bool Walker::LeapToDirectory(bool absolute) {
   std::size_t begin = rest_.find_first_not_of('/');
   std::size_t last = rest_.find_last_of('/');
   if (begin == std::string::npos || last == std::string::npos || last <= begin ||
       last + 1 == rest_.size() || ("/" + rest_).find("/..") != std::string::npos) {
     return false;
   }
-  open_how how{
-      .flags = O_PATH | O_DIRECTORY | O_CLOEXEC, .mode = 0, .resolve = RESOLVE_NO_SYMLINKS};
-  std::string directory = rest_.substr(begin, last - begin);
-  int from = absolute ? places_.Root() : places_.start.get();
-  at_.Reset(static_cast<int>(syscall(SYS_openat2, from, directory.c_str(), &how, sizeof how)));
+  at_ = WalkAtOnce(absolute, rest_.substr(begin, last - begin).c_str(), O_DIRECTORY);
   if (!at_.valid()) return false;
   rest_.erase(0, last + 1);
   return true;
@@ -254,7 +289,8 @@ Walker::Step Walker::TakeName(const std::string& name, bool is_last) {
 std::expected<PinnedPath, int> Walker::Walk(std::string path) {
   rest_ = std::move(path);
   bool absolute = rest_.starts_with('/');
-  Step step = Leap(absolute) ? Step::kOn : Start(absolute);
+  if (LeapToEnd(absolute)) return Finish();
+  Step step = LeapToDirectory(absolute) ? Step::kOn : Start(absolute);
   while (step == Step::kOn) {
     // Before each component: a link's text may have put slashes there.
     std::size_t begin = rest_.find_first_not_of('/');
@@ -304,6 +340,7 @@ std::expected<PinnedPath, int> Walker::Finish() {
       if (fstat(pinned_.object.get(), &status) < 0) return std::unexpected(errno);
       if (!S_ISDIR(status.st_mode)) pinned_.error = ENOTDIR;
     }
+    if (!pinned_.path.empty()) return std::move(pinned_);  // known from the way
     auto name = TargetName(pinned_.object.get());
     if (!name) return std::unexpected(name.error());
     pinned_.path = std::move(*name);
@@ -338,6 +375,12 @@ bool IsOurRoot(int root) {
   return ours.valid() && IsSameObject(root, ours.get());
 }
 
+std::array<char, 16> DescriptorName(int fd) {
+  std::array<char, 16> name{};
+  std::to_chars(name.data(), name.data() + name.size() - 1, fd);
+  return name;
+}
+
 std::expected<std::string, int> NameInRoot(int root, int fd) {
   auto root_name = NameOf(root);
   if (!root_name) return root_name;
@@ -349,8 +392,8 @@ std::expected<std::string, int> NameInRoot(int root, int fd) {
 }
 
 std::expected<PinnedPath, int> ResolvePath(const Places& places, const std::string& path,
-                                           Follow follow) {
-  return Walker(places, follow).Walk(path);
+                                           Follow follow, Needs needs) {
+  return Walker(places, follow, needs).Walk(path);
 }
 
 std::expected<PinnedPath, int> ResolveDescriptor(const Places& places, base::UniqueFd object) {

@@ -2,6 +2,7 @@
 
 #include <sys/types.h>
 
+#include <array>
 #include <cstdint>
 #include <expected>
 #include <string>
@@ -31,6 +32,9 @@ enum class Follow : std::uint8_t {
   kParent,
 };
 
+// Of a path that is followed to an object that exists: the object costs less than its parent too.
+enum class Needs : std::uint8_t { kObject, kObjectAndParent };
+
 // What a path led to.
 struct PinnedPath {
   // What the last component is. The kernel refuses to create or remove the last three.
@@ -38,7 +42,8 @@ struct PinnedPath {
 
   base::UniqueFd object;  // O_PATH; invalid: it does not exist, or it could not be reached
   base::UniqueFd parent;  // O_PATH of the directory that has `name`; invalid: there is none
-                          // (`last` is no name, or a magic link of /proc was followed)
+                          // (`last` is no name, or a magic link of /proc was followed), or it was
+                          // not needed
   std::string name = {};
   Last last = Last::kName;
   bool must_be_directory = false;  // a '/' at the end
@@ -62,7 +67,7 @@ std::expected<std::string, int> NameInRoot(int root, int fd);
 // Walks a path as the kernel does for a thread with these places, as the calling thread's user.
 // An errno: the path could not even be looked at (out of descriptors, no /proc here).
 std::expected<PinnedPath, int> ResolvePath(const Places& places, const std::string& path,
-                                           Follow follow);
+                                           Follow follow, Needs needs = Needs::kObject);
 
 // A descriptor the target named, as the path of what it is open on.
 std::expected<PinnedPath, int> ResolveDescriptor(const Places& places, base::UniqueFd object);
@@ -70,5 +75,7 @@ std::expected<PinnedPath, int> ResolveDescriptor(const Places& places, base::Uni
 // O_PATH of /proc/self/fd: to reopen what a descriptor holds, or to read its name, in fewer steps
 // than by the path.
 int OwnDescriptors();
+// The name of a descriptor there.
+std::array<char, 16> DescriptorName(int fd);
 
 }  // namespace callgate::supervise

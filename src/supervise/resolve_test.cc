@@ -122,6 +122,41 @@ TEST_F(Resolve, LeadsWhereTheKernelGoes) {
   EXPECT_GT(failed, 2000);
 }
 
+// In the supervisor's own root most walks are one call and their name is the path itself.
+TEST_F(Resolve, InTheSupervisorsRootNamesAreTheKernelsToo) {
+  Places places = OwnPlaces();
+  places.root.Reset();
+  base::UniqueFd root(open("/", O_PATH | O_CLOEXEC));
+  places.our_root = root.get();
+  const std::string file = root_ + "/a/b/c/f";
+  for (const std::string& path :
+       {file, root_ + "/a", root_ + "//a/b", root_ + "/a/./b", root_ + "/a/b/../f", root_ + "/a/",
+        root_ + "/a/.", root_ + "/to_a/b/c/f", root_ + "/to_a", "/" + root_ + "/f",
+        std::string("/"), std::string("/usr"), fmt::format("/proc/{}/comm", getpid())}) {
+    for (Follow follow : {Follow::kAll, Follow::kNotLast}) {
+      base::UniqueFd wanted(
+          open(path.c_str(), O_PATH | O_CLOEXEC | (follow == Follow::kAll ? 0 : O_NOFOLLOW)));
+      auto pinned = ResolvePath(places, path, follow);
+      ASSERT_TRUE(pinned) << path;
+      ASSERT_EQ(pinned->error, 0) << path;
+      EXPECT_EQ(NameOf(pinned->object.get()), NameOf(wanted.get())) << path;
+      EXPECT_EQ(pinned->path, NameOf(wanted.get())) << path;
+    }
+  }
+  for (const char* name : {"/none", "/f/x", "/loop", "/dangling", "/none/x"}) {
+    EXPECT_EQ(ResolvePath(places, root_ + name, Follow::kAll)->error,
+              open(Path(name), O_PATH | O_CLOEXEC) < 0 ? errno : 0)
+        << name;
+  }
+}
+
+TEST_F(Resolve, TheDirectoryIsThereWhereItIsNeeded) {
+  auto pinned = ResolvePath(PlacesAt("."), "a/b/c/f", Follow::kAll, Needs::kObjectAndParent);
+  ASSERT_TRUE(pinned);
+  EXPECT_EQ(NameOf(pinned->parent.get()), root_ + "/a/b/c");
+  EXPECT_EQ(pinned->name, "f");
+}
+
 TEST_F(Resolve, RelativePathStartsAtTheWorkingDirectory) {
   auto pinned = ResolvePath(PlacesAt("a/b"), "../f", Follow::kAll);
   ASSERT_TRUE(pinned);
