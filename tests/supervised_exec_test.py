@@ -178,8 +178,8 @@ class Starts(unittest.TestCase):
         for _, err in self.run_program('filename == "DIR/copy"', 'print(start("./copy"))', users=USERS[-1:],
                                        options=["--audit-fd", "2"]):
             lines = [json.loads(line) for line in err.splitlines() if line.startswith('{"')]
-            outcomes = [line["outcome"] for line in lines if line.get("syscall") == "execve"]
-            self.assertEqual(outcomes, ["done", "killed"])
+            outcomes = [(line["class"], line["outcome"]) for line in lines if line.get("syscall") == "execve"]
+            self.assertEqual(outcomes, [("pinned", "done"), ("pinned", "killed")])
 
     def test_user_namespace_of_its_own_is_refused(self):
         for out, err in self.run_program('filename in {"/usr/bin/unshare", "/usr/bin/true"}', """
@@ -193,6 +193,7 @@ class Starts(unittest.TestCase):
         for out, err in self.run_program('filename == "DIR/copy"', 'print(start("./copy"))', users=USERS[-1:]):
             self.assertEqual(out, "SIGKILL")
             self.assertIn("the supervisor has not the rights to look at what was loaded", err)
+            self.assertIn("→ SIGKILL (kill)", err)
 
 
 if __name__ == "__main__":

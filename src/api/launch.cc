@@ -246,8 +246,12 @@ launch::JudgeExecFunction JudgeExecBy(const std::shared_ptr<supervise::Engine>& 
         if (winner.layer == nullptr) winner = JudgeLayers(layers, outcome.call, nullptr);
         launch::RefusedExec refused{.call = outcome.call, .why = Explain(winner, outcome.call)};
         refused.why.verdict = abi::kKillProcess;
+        refused.why.kills = true;
         refused.why.reason = std::move(outcome.reason);
-        if (audits) refused.decision = DecisionOf(judgement, refused.why);
+        if (audits) {
+          refused.decision = DecisionOf(judgement, refused.why);
+          refused.decision->has_looked = true;  // or tried to
+        }
         return refused;
       };
 }

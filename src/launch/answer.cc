@@ -96,6 +96,7 @@ void Answerer::Decide(const supervise::Turn& turn) {
 
 void Answerer::Refuse(const kernel::Notification& notification, Explanation& why, bool kills) {
   if (kills) {
+    why.kills = true;
     Report(notification, why);
     KillCaller(notification);
     return Reply(notification, EPERM);  // it dies before it sees that

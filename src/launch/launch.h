@@ -23,6 +23,7 @@ namespace callgate::launch {
 // terminal); empty ones are left out.
 struct Explanation {
   abi::Action verdict;
+  bool kills = false;       // it is the supervisor that kills, by SIGKILL
   std::string place = {};   // "app.cg:12"
   std::string rule = {};    // "default errno(EPERM)"
   std::string reason = {};  // "no rule mentions fdatasync"

@@ -41,6 +41,10 @@ std::string OutcomeText(const abi::Call& call, abi::Action verdict) {
   return name ? std::string(*name) : fmt::format("errno {}", verdict.data);
 }
 
+std::string OutcomeText(const abi::Call& call, const Explanation& why) {
+  return why.kills ? "SIGKILL (kill)" : OutcomeText(call, why.verdict);
+}
+
 std::string DenialText(const KeptDenial& denial) {
   std::string text = fmt::format("callgate: denied  {}  → {}   {}\n", denial.call, denial.outcome,
                                  Who(denial.who));
@@ -58,7 +62,7 @@ std::string DenialText(const KeptDenial& denial) {
 std::string DenialText(const Denial& denial) {
   const Explanation& why = denial.explanation;
   return DenialText(KeptDenial{.call = denial.decoded.text,
-                               .outcome = OutcomeText(denial.call, why.verdict),
+                               .outcome = OutcomeText(denial.call, why),
                                .who = denial.who,
                                .place = why.place,
                                .rule = why.rule,
@@ -126,7 +130,7 @@ void Reporter::Denied(const abi::Call& call, pid_t tid, const Explanation& expla
     return;
   }
   Entry entry{.call = denial.decoded.text,
-              .outcome = OutcomeText(call, explanation.verdict),
+              .outcome = OutcomeText(call, explanation),
               .action = abi::ToString(explanation.verdict)};
   if (distinct_[report_class] >= kMaxDistinct || entries_.size() >= kMaxEntries) {
     entry.call = denial.decoded.name + "(…)";

@@ -35,8 +35,10 @@ struct Denial {
 //     add       fdatasync                                # @sync: fsync fdatasync sync_file_range
 std::string DenialText(const Denial& denial);
 std::string DenialText(const KeptDenial& denial);
-// "EPERM", "SIGSYS (kill)", "SIGSYS (trap(3))".
+// "EPERM", "SIGSYS (kill)", "SIGSYS (trap(3))"; "SIGKILL (kill)" of a call that the supervisor
+// kills for.
 std::string OutcomeText(const abi::Call& call, abi::Action verdict);
+std::string OutcomeText(const abi::Call& call, const Explanation& why);
 
 // The same as one JSON object a line (report_json.cc).
 std::string DenialJson(const Denial& denial);

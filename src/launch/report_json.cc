@@ -14,6 +14,7 @@
 #include "launch/last_denials.h"
 #include "launch/report.h"
 #include "nlohmann/json.hpp"
+#include "policy/performed.h"
 
 namespace callgate::launch {
 namespace {
@@ -139,7 +140,9 @@ std::string AuditJson(const AuditRecord& record) {
             {"nr", call.nr},
             {"arch", fmt::format("{:#x}", call.arch)}};
   for (std::uint64_t argument : call.args) json["args"].push_back(fmt::format("{:#x}", argument));
-  json["class"] = decision.has_looked ? "copied" : "registers";
+  const bool starts = syscall != nullptr && policy::StartsPrograms(syscall->name);
+  const char* looked = starts ? "pinned" : "copied";
+  json["class"] = decision.has_looked ? looked : "registers";
   json["inputs"] = Json::object();
   for (const auto& [name, value] : decision.inputs) json["inputs"][name] = value;
   json["place"] = decision.place;
@@ -167,7 +170,7 @@ std::string DenialJson(const Denial& denial) {
             {"syscall", denial.decoded.name},
             {"call", denial.decoded.text},
             {"action", abi::ToString(denial.explanation.verdict)},
-            {"outcome", OutcomeText(denial.call, denial.explanation.verdict)},
+            {"outcome", OutcomeText(denial.call, denial.explanation)},
             {"pid", denial.who.pid},
             {"tid", denial.who.tid},
             {"process", denial.who.process_name},
