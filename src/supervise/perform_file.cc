@@ -272,6 +272,8 @@ int FilePerformer::PreparePath(Inputs& inputs, const Surroundings& around) {
   bool may_have_none = is_times || (may_be_empty && IsAboutXattr());
   bool no_path = layout_.dirfd != kNone && inputs.Register(PathSlot()) == 0 && may_have_none;
   if (no_path && is_times && dirfd == AT_FDCWD) return EFAULT;
+  // Two of them take an empty path for a descriptor, and the working directory is none.
+  bool needs_open = layout_.what == What::kListXattr || layout_.what == What::kRemoveXattr;
   std::string text;
   if (!no_path) {
     auto copied = inputs.String(PathSlot(), kMaxPath);
@@ -279,6 +281,7 @@ int FilePerformer::PreparePath(Inputs& inputs, const Surroundings& around) {
     text = std::move(*copied);
   }
   if (text.empty() && !no_path && !may_be_empty) return ENOENT;
+  if (text.empty() && needs_open && dirfd == AT_FDCWD) return EBADF;
   auto places = PlacesOf(inputs.tid(), around.identity, around.same_pid_namespace, text, dirfd);
   if (!places) return places.error();
   if (text.empty()) {

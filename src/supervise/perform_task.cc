@@ -147,10 +147,9 @@ Reply TaskPerformer::Perform(Inputs& inputs, const Surroundings& around) {
         // The kernel tells what it knows.
         std::uint32_t known = kKnownSize;
         if (!has_wrong_size_) std::memcpy(&known, copy_.data(), sizeof known);
-        if (!inputs.Write(inputs.Register(Slot()), std::as_bytes(std::span(&known, 1)))) {
-          return Reply::Error(EFAULT);
-        }
-        return Reply::Error(E2BIG);
+        Reply reply = Reply::Error(E2BIG);
+        reply.AddOutput(inputs.Register(Slot()), std::as_bytes(std::span(&known, 1)));
+        return reply;
       }
       break;
     case What::kScheduler:
