@@ -220,7 +220,6 @@ Always::Change Always::MakeChange(const Policy::Impl& layer,
   if (now.files.empty()) return fail("the policy is in no file");
   policy::Verdict verdict = policy::Judge(now.typed, question.call, question.look);
   if (verdict.action.verb != policy::Verb::kAsk) return fail("the rule is not in this policy");
-  std::string text;
   std::size_t at = 0;
   std::string addition;
   switch (verdict.reason) {

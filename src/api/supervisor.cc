@@ -170,7 +170,8 @@ std::expected<pid_t, LaunchError> Supervisor::Start() {
       impl_->threads.emplace_back([impl = impl_.get()] { impl->Serve(); });
     }
   } catch (const std::system_error&) {
-    // With fewer of them calls wait; with none they are denied when their time is over.
+    // With fewer of them calls wait; with none they are denied at once.
+    if (impl_->threads.empty()) (void)shutdown(impl_->socket.get(), SHUT_RDWR);
   }
   return pid;
 }

@@ -39,8 +39,6 @@ std::string Shortened(std::string_view text) {
 
 }  // namespace
 
-Handler::~Handler() = default;
-
 void Handler::Break(std::string why) {
   if (broken_.empty()) broken_ = std::move(why);
   (void)shutdown(socket_, SHUT_RDWR);

@@ -23,7 +23,6 @@ class Handler {
  public:
   // `socket` is borrowed. `patience`: how long to wait for one answer.
   Handler(int socket, std::chrono::milliseconds patience) : socket_(socket), patience_(patience) {}
-  ~Handler();
   Handler(const Handler&) = delete;
   Handler& operator=(const Handler&) = delete;
 

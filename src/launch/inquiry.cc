@@ -141,7 +141,7 @@ std::optional<policy::PolicyAction> ActionNamed(std::string_view verdict, abi::A
   std::size_t open = verdict.find('(');
   if (open == std::string_view::npos || !verdict.ends_with(')')) return std::nullopt;
   std::string_view name = verdict.substr(0, open);
-  std::string_view argument = verdict.substr(open + 1, verdict.size() - open - 2);
+  std::string argument(verdict.substr(open + 1, verdict.size() - open - 2));
   std::int64_t number = 0;
   const char* end = argument.data() + argument.size();
   auto [rest, error] = std::from_chars(argument.data(), end, number);

@@ -6,8 +6,7 @@ namespace callgate::supervise {
 
 AnswerFromOutside AskOutside(const OutsideFunction& outside, const Turn& turn,
                              const Question& question) {
-  const AnswerFromOutside kNobody{{policy::Verb::kErrno, EPERM}, "there is nobody to ask"};
-  if (!outside) return kNobody;
+  if (!outside) return {{policy::Verb::kErrno, EPERM}, "there is nobody to ask"};
   AnswerFromOutside answer = outside(turn, question);
   switch (answer.action.verb) {
     case policy::Verb::kAllow:
