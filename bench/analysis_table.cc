@@ -1,10 +1,10 @@
 // What it costs to ask about a filter, on those that libseccomp makes of a profile, the largest
-// that are in wide use: how many calls a second the interpreter judges, what it takes to read the
-// filter as a graph, to compare it with callgate's own compile of the same profile, to prove a
-// statement, to look for mistakes, and to make a policy of it. CPU time, medians of rounds. Each
-// filter must be equal to the compile. The last line is the most memory that all of it took.
+// that are in wide use: how long the interpreter judges a call, what it takes to read the filter as
+// a graph, to make a policy of it, to compare it with callgate's own compile of that policy (which
+// must be equal), and to look for mistakes. CPU time, medians of rounds. The last line is the most
+// memory that all of it took.
 //
-// usage: analysis_table RULES POLICY... in pairs; a name with "3abis" is for x86_64, i386 and x32
+// usage: analysis_table RULES...
 
 #include <fmt/format.h>
 #include <linux/audit.h>
