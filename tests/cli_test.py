@@ -201,6 +201,14 @@ CASES = [
              "  add       arch: x86_64, i386  # the call came over the i386 ABI; its calls need rules too\n"
              "x (pid 9)  number 999  → log\n"
              "  policy    no rule of a.cg can name it\n"),
+    Case("records beside a filter and another tool's policy", [], 0, files={
+        "a.cg": "default: errno(EPERM)\nread\n", "a.log": LOG.splitlines()[1] + "\n",
+        "a.json": '{"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{"names": ["read"], "action": "SCMP_ACT_ALLOW"}]}\n'},
+         shell='"$CALLGATE" compile -f raw -o a.bpf a.cg; for p in a.bpf a.json; do "$CALLGATE" explain -p $p a.log; done',
+         out="".join(f"worker (pid 41, /srv/worker)  fdatasync  → kill, SIGSYS\n"
+                     f"  policy    errno(EPERM)\n  rule      {p}:2  default errno(EPERM)\n"
+                     "  add       fdatasync  # @sync: fdatasync fsync msync sync sync_file_range sync_file_range2 syncfs\n"
+                     for p in ("a.bpf", "a.json"))),
     Case("log without a record", ["explain", "a.log"], 0, files={"a.log": "nothing here\n"},
          err="callgate explain: no record of a filter (type=1326) in what was read\n"),
     Case("filter that kills for -1 as a policy", ["decompile", "a.hex"], 1,

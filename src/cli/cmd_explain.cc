@@ -68,9 +68,10 @@ std::string ByPolicy(const Policy& policy, const LogRecord& record) {
   return "  policy    " + VerdictText(*evaluation->verdict);
 }
 
-// A policy, or what the filters of a process say as one. nullopt: why not has been said.
+// A policy, or as one what another tool's policy, a filter or a process's filters say. nullopt: why
+// not has been said.
 std::optional<Policy> LoadRules(const std::string& operand) {
-  if (!IsProcess(operand)) return LoadPolicy(operand);
+  if (!IsProcess(operand) && Policy::FromFile(operand)) return LoadPolicy(operand);
   const auto subject = LoadSubject(operand);
   if (!subject) return std::nullopt;
   auto text = Decompile(*subject);
