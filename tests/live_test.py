@@ -41,7 +41,9 @@ class Live(unittest.TestCase):
         self.addCleanup(child.wait)
         self.addCleanup(child.kill)
         for _ in range(500):
-            if pathlib.Path(f"/proc/{child.pid}/comm").read_text() == "sleep\n":
+            status = pathlib.Path(f"/proc/{child.pid}/status").read_text()
+            # The filter is put on at the exec's stop: until then it is traced, and has none.
+            if status.startswith("Name:\tsleep\n") and "TracerPid:\t0\n" in status:
                 return f"pid:{child.pid}"
             time.sleep(0.01)
         self.fail("it does not start")

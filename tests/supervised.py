@@ -34,8 +34,9 @@ class Supervised(unittest.TestCase):
         path = self.at / "p.cg"
         path.write_text(policy.replace("DIR", str(self.at)) + extra.replace("DIR", str(self.at)))
         command = [CALLGATE, "run", *options, str(path), "--", PYTHON, "-I", "-c", textwrap.dedent(program)]
-        return subprocess.Popen(command, cwd=self.at / "ok", stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                                **more)
+        self.started = subprocess.Popen(command, cwd=self.at / "ok", stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                        **more)
+        return self.started
 
     def finish(self, started, timeout=30):
         try:
@@ -51,9 +52,10 @@ class Supervised(unittest.TestCase):
         return started.returncode, out, err
 
     def supervisor_of(self, pid):
-        for _ in range(500):
+        for _ in range(3000):
             found = re.search(r"TracerPid:\t(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text())
             if int(found[1]) and (self.at / "ok" / "ready").exists():
                 return int(found[1])
             time.sleep(0.01)
-        self.fail("nobody supervises")
+        self.started.kill()
+        self.fail(f"nobody supervises; printed {self.started.communicate()}")

@@ -21,7 +21,7 @@ from supervised import POLICY, Supervised
 # Asks for the secret and for a file it may have, again and again, until it is told to end.
 ASKS = """
     import os, sys
-    open("ready", "w").close()
+    os.mkdir("ready")
     while not os.access("end", os.F_OK):
         for name in "../no/secret", "/etc/passwd":
             try: print(len(os.read(os.open(name, os.O_RDONLY), 9)) and name)
@@ -36,7 +36,7 @@ OTHER_THREADS_ASK = """
                 os.write(1, b"secret"); os._exit(3)
             except OSError: pass
     for _ in range(4): threading.Thread(target=ask, daemon=True).start()
-    open("ready", "w").close()
+    os.mkdir("ready")
     import time; time.sleep(60)
 """
 
@@ -61,7 +61,7 @@ class Faults(Supervised):
             os.kill(supervisor, signal.SIGKILL)
             out, _ = self.finish(started)
             self.assertEqual((started.returncode, out), (-signal.SIGKILL, ""))
-            (self.at / "ok" / "ready").unlink()
+            (self.at / "ok" / "ready").rmdir()
 
     def test_supervisor_stopped_at_any_moment_allows_nothing_and_goes_on(self):
         started = self.start(ASKS)
@@ -100,7 +100,7 @@ class Faults(Supervised):
                 os.kill(child, signal.SIGKILL); os.waitpid(child, 0)
             try: os.open("../no/secret", os.O_RDONLY)
             except OSError as error: print(error.errno)
-            open("ready", "w"); time.sleep(60)""")
+            os.mkdir("ready"); time.sleep(60)""")
         supervisor = self.supervisor_of(started.pid)
         self.assertLess(len(os.listdir(f"/proc/{supervisor}/fd")), 16)
         started.kill()
@@ -128,7 +128,7 @@ class Faults(Supervised):
                 except OSError as error: print(error.errno)
             waiting = threading.Thread(target=ask, args=("fifo",)); waiting.start()
             time.sleep(0.2)
-            open("ready", "w").close()
+            os.mkdir("ready")
             while not os.access("stopped", os.F_OK): time.sleep(0.01)
             begin = time.monotonic()
             for name in "../no/secret", "/etc/passwd": ask(name)
@@ -196,7 +196,7 @@ class Faults(Supervised):
             ours, theirs = socket.socketpair()
             started = self.start("""
                 import os
-                open("ready", "w").close()
+                os.mkdir("ready")
                 try: os.read(os.open("../no/secret", os.O_RDONLY), 9); os.write(1, b"secret")
                 except OSError as error: print(error.errno)""",
                 policy=POLICY.replace("else ->", 'path under "DIR/no" -> notify; else ->', 2).replace(
@@ -214,12 +214,12 @@ class Faults(Supervised):
             out, _ = self.finish(started)
             ours.close()
             self.assertIn((started.returncode, out), ends)
-            (self.at / "ok" / "ready").unlink()
+            (self.at / "ok" / "ready").rmdir()
 
     def test_supervisor_stopped_while_a_program_starts_or_ends(self):
         started = self.start("""
             import os, subprocess
-            open("ready", "w").close()
+            os.mkdir("ready")
             while not os.access("end", os.F_OK):
                 done = subprocess.run(["/bin/cat", "../no/secret"], capture_output=True)
                 assert done.stdout == b"", done
@@ -238,7 +238,7 @@ class Faults(Supervised):
         """Trap 10: SIGSTOP while the call waits for its answer."""
         started = self.start("""
             import os, threading
-            os.mkfifo("fifo"); open("ready", "w").close()
+            os.mkfifo("fifo"); os.mkdir("ready")
             print(open("fifo").read())""")
         self.supervisor_of(started.pid)
         time.sleep(0.1)
@@ -285,11 +285,11 @@ class Faults(Supervised):
                 with lock: results[result] += 1
             threads = [threading.Thread(target=wait) for _ in range(200)]
             for t in threads: t.start()
-            while results[11] < 136: time.sleep(0.01)
+            while results.total() < 136: time.sleep(0.01)
             os.close(os.open("/etc/passwd", os.O_RDONLY))
             try: os.open("../no/secret", os.O_RDONLY)
             except OSError as error: print(error.errno)
-            open("ready", "w").close()
+            os.mkdir("ready")
             for t in threads: t.join()
             print(sorted(results.items(), key=str))""")
         self.supervisor_of(started.pid)

@@ -168,7 +168,7 @@ class Meets(Supervised):
     def test_killed_while_waiting_leaves_nothing_behind(self):
         started = self.start("""
             import os
-            os.mkfifo("fifo"); open("ready", "w")
+            os.mkfifo("fifo"); os.mkdir("ready")
             open("fifo")""")
         supervisor = self.supervisor_of(started.pid)
         time.sleep(0.2)
@@ -183,8 +183,8 @@ class Meets(Supervised):
 
     def test_killed_supervisor_takes_the_program_along(self):
         started = self.start("""
-            import time
-            open("ready", "w"); time.sleep(60)""")
+            import os, time
+            os.mkdir("ready"); time.sleep(60)""")
         os.kill(self.supervisor_of(started.pid), signal.SIGKILL)
         self.finish(started)
         self.assertEqual(started.returncode, -signal.SIGKILL)
@@ -192,7 +192,7 @@ class Meets(Supervised):
     def test_stopped_supervisor_allows_nothing(self):
         started = self.start("""
             import os, time
-            open("ready", "w")
+            os.mkdir("ready")
             while not os.access("go", os.F_OK): time.sleep(0.01)
             try: print(open("../no/secret").read())
             except OSError as error: print(error.strerror)""")
