@@ -35,7 +35,7 @@ _callgate() {
     -o | --output | --depfile | -p | --policy | --subset-of | --equal)
       mapfile -t COMPREPLY < <(compgen -f -- "$current")
       ;;
-    --name | --status-fd | --audit-fd | --notify-fd | -a | --arch | --never | --always | --cap | --kernel) ;;
+    --name | --z3 | --status-fd | --audit-fd | --notify-fd | -a | --arch | --never | --always | --cap | --kernel) ;;
     -s | --severity) mapfile -t COMPREPLY < <(compgen -W "info warning error" -- "$current") ;;
     *)
       if [[ $verb == help ]]; then
@@ -44,7 +44,7 @@ _callgate() {
       elif [[ $current == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W \
           "$("$program" "$verb" --help 2>/dev/null | sed -n '/^options:/,$p' |
-            grep -oE '^ +(-[a-z], )?--[a-z-]+' | tr -d ,)" -- "$current")
+            grep -oE '^ +(-[a-z], )?--[a-z0-9-]+' | tr -d ,)" -- "$current")
       elif [[ $verb == @(asm|disasm|decompile|diff|explain|import|lint|prove|report) ]]; then
         compopt -o filenames 2>/dev/null
         mapfile -t COMPREPLY < <(compgen -f -- "$current")

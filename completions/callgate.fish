@@ -8,7 +8,7 @@ end
 function __callgate_options
     set -l words (commandline -opc)
     for line in (callgate $words[2] --help 2>/dev/null)
-        set -l parts (string match -r '^ +(?:(-[a-z]), )?(--[a-z-]+)(?: [A-Z]+)? +(.*)$' -- $line)
+        set -l parts (string match -r '^ +(?:(-[a-z]), )?(--[a-z0-9-]+)(?: [A-Z]+)? +(.*)$' -- $line)
         or continue
         printf '%s\t%s\n' $parts[-2] $parts[-1]
         test -n "$parts[2]"; and printf '%s\t%s\n' $parts[2] $parts[-1]
@@ -40,10 +40,10 @@ complete -c callgate -n "$before_separator; and string match -q -- '-*' (command
 complete -c callgate -n '__callgate_previous_is -s --severity' -a 'info warning error'
 complete -c callgate -n '__callgate_previous_is -o --output --depfile -p --policy --subset-of --equal' -F
 complete -c callgate -n '__fish_seen_subcommand_from asm disasm decompile diff explain import lint prove report; \
-    and not __callgate_previous_is -f --format -a --arch --name --cap --kernel -s --severity' -F
+    and not __callgate_previous_is -f --format -a --arch --name --z3 --cap --kernel -s --severity' -F
 complete -c callgate -n "$before_separator; and not __fish_seen_subcommand_from help asm disasm \
     decompile diff explain import lint prove report; \
     and not __callgate_previous_is -f --format -o --output --depfile -p --policy --subset-of --equal -a --arch --name \
-        --status-fd --audit-fd --notify-fd --never --always --approximate --include --cap --kernel" \
+        --z3 --status-fd --audit-fd --notify-fd --never --always --approximate --include --cap --kernel" \
     -a '(__fish_complete_suffix .cg)'
 complete -c callgate -n $after_separator -a '(__fish_complete_subcommand --fcs-skip=2)'

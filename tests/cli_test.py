@@ -20,6 +20,9 @@ LOG = (
     'audit: type=1326 audit(17.2:2): pid=42 comm="worker" exe="/srv/worker" sig=31 arch=c000003e syscall=75 code=0x80000000\n'
     'audit: type=1326 audit(17.3:3): pid=9 comm=612062 sig=0 arch=40000003 syscall=5 code=0x50000\n'
     'audit: type=1326 audit(17.4:4): pid=9 comm="x" sig=0 arch=c000003e syscall=999 code=0x7ffc0000\n')
+# arg0.low == arg1.low: by one comparison, and by their difference.
+TWO_ARGUMENTS = "20 0 0 10\n07 0 0 0\n20 0 0 18\n1d 0 1 0\n06 0 0 7fff0000\n06 0 0 80000000\n"
+BITS_OF_TWO_ARGUMENTS = "20 0 0 10\n07 0 0 0\n20 0 0 18\nac 0 0 0\n15 0 1 0\n06 0 0 7fff0000\n06 0 0 80000000\n"
 TOO_LONG = "read: fd in {" + ", ".join(str(2 * i) for i in range(4200)) + "}\n"
 
 
@@ -172,8 +175,52 @@ CASES = [
          out="a.bpf can allow socket(AF_VSOCK, *, *)\n"
              "  witness   socket(AF_VSOCK, 0, IPPROTO_IP)  → allow\n"),
     Case("comparison of two arguments is undecided", ["prove", "a.hex", "--never", "read"], 3,
-         files={"a.hex": "20 0 0 10\n07 0 0 0\n20 0 0 18\n1d 0 1 0\n06 0 0 7fff0000\n06 0 0 80000000\n"},
-         out="undecided whether a.hex never allows read(*, *, *): instruction 3, 'jeq x, l4, l5': too complex a function of the call\n"),
+         files={"a.hex": TWO_ARGUMENTS},
+         out="undecided whether a.hex never allows read(*, *, *): instruction 3, 'jeq x, l4, l5': too complex a function of the call\n"
+             "  '--z3 SECONDS' asks another prover\n"),
+    Case("z3 settles a comparison of two arguments", [], 1, files={"a.hex": TWO_ARGUMENTS, "b.hex": BITS_OF_TWO_ARGUMENTS},
+         shell='"$CALLGATE" prove --z3 60 a.hex --never read --always "read(5, 5)" --subset-of b.hex --equal b.hex > out; '
+               'status=$?; sed "s/witness   read(.*) /witness   CALL /" out; exit $status',
+         out="a.hex can allow read(*, *, *)\n"
+             "  witness   CALL  → allow\n"
+             "  settled by z3; undecided without it: instruction 3, 'jeq x, l4, l5': too complex a function of the call\n"
+             + "".join(f"a.hex {statement}: proved\n"
+                       "  settled by z3; undecided without it: instruction 3, 'jeq x, l4, l5': too complex a function of the call\n"
+                       for statement in ("always allows read(5, 0x5, *)", "is a subset of b.hex", "is equal to b.hex"))),
+    Case("z3 finds a difference", [], 1, files={"a.hex": TWO_ARGUMENTS, "b.hex": TWO_ARGUMENTS.replace("1d", "3d")},
+         shell='"$CALLGATE" diff --z3 60 a.hex b.hex > out; status=$?; '
+               'sed "s/LOOSER .*/LOOSER   CALL/; s/witness: .*/witness: CALL/" out; exit $status',
+         out="b.hex is NOT a subset of a.hex: 1 difference, proved in N ms over x86_64, i386, x32\n"
+             "  settled by z3; undecided without it: instruction 3, 'jeq x, l4, l5': too complex a function of the call\n"
+             "  LOOSER   CALL\n"
+             "           a.hex → kill   b.hex → allow   witness: CALL\n"),
+    Case("z3 agrees", ["diff", "--z3", "60", "a.cg", "b.cg"], 1, files={"a.cg": "arch: x86_64\nread: fd == 3\n", "b.cg": "arch: x86_64\nread\n"},
+         out="b.cg is NOT a subset of a.cg: 1 difference, proved in N ms over x86_64, i386, x32\n"
+             "  z3 agrees\n"
+             "  LOOSER   read(…)\n"
+             "           a.cg → kill   b.cg → allow   witness: read(0, NULL, 0) on x86_64\n"),
+    Case("z3 finds who has the last word too", ["prove", "--z3", "60", "a.cg", "--never", "mkdir"], 3, files={"a.cg": "mkdir: else -> notify\n"},
+         out="undecided whether a.cg never allows mkdir(*, *): for mkdir(NULL, 0o0) the filter says notify, and who answers "
+             "that decides\n"
+             "  z3 agrees\n"),
+    Case("z3 is not there", [], 2, files={"a.cg": "read\n"}, shell='PATH=/nowhere "$CALLGATE" diff --z3 9 a.cg a.cg',
+         err="callgate diff: cannot run z3: it is in no folder of PATH; install it (on Debian the package z3), or ask without it\n"),
+    Case("z3 is too slow", [], 0, files={"a.cg": "read\n", "z3": "#!/bin/sh\nexec sleep 99\n"},
+         shell='chmod +x z3; PATH=.:$PATH "$CALLGATE" prove --z3 1 a.cg --equal a.cg',
+         out="a.cg is equal to a.cg: proved\n"
+             "  z3 found no answer in 1 s\n"),
+    Case("z3 contradicts", [], 2, files={"a.cg": "read\n", "b.cg": "write\n", "z3": "#!/bin/sh\necho unsat\n"},
+         shell='chmod +x z3; PATH=.:$PATH "$CALLGATE" diff --z3 9 a.cg b.cg; PATH=.:$PATH "$CALLGATE" prove --z3 9 a.cg --never read',
+         err="callgate diff: z3 contradicts callgate about a.cg and b.cg; one of the two is wrong, please report it\n"
+             "callgate prove: z3 contradicts callgate about read(*, *, *); one of the two is wrong, please report it\n"),
+    Case("z3 lies about a call", [], 2, files={"a.cg": "read\n", "z3": "#!/bin/sh\necho sat\nseq -f '(w%g #x00000000)' 0 15\n"},
+         shell='chmod +x z3; PATH=.:$PATH "$CALLGATE" diff --z3 9 a.cg a.cg; PATH=.:$PATH "$CALLGATE" prove --z3 9 a.cg --never mkdir',
+         err="callgate diff: z3 contradicts callgate about arch_0x0.syscall_0(0x0, 0x0, 0x0, 0x0, 0x0, 0x0); one of the two is wrong, "
+             "please report it\n"
+             "callgate prove: z3 contradicts callgate about arch_0x0.syscall_0(0x0, 0x0, 0x0, 0x0, 0x0, 0x0); one of the two is wrong, "
+             "please report it\n"),
+    Case("time for z3 that is none", ["diff", "--z3", "a.cg", "b.cg", "c.cg"], 2,
+         err="callgate diff: --z3: 'a.cg' is no number of seconds from 1 to 86400\n"),
     Case("supervisor has the last word", ["prove", "a.cg", "--never", "mkdir"], 3, files={"a.cg": "mkdir: else -> notify\n"},
          out="undecided whether a.cg never allows mkdir(*, *): for mkdir(NULL, 0o0) the filter says notify, and who answers "
              "that decides\n"),

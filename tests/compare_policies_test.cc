@@ -1,6 +1,6 @@
 // Compare's answers about pairs of policies' filters, against calls that are tried and against a
-// second prover that knows nothing of graphs: the two programs are written down instruction by
-// instruction as formulas (SMT-LIB), and z3 is asked for a call that refutes the answer.
+// second prover that knows nothing of graphs: the two programs as formulas (analyse/formula.h,
+// which shares nothing with lift and compare), and z3 is asked for a call that refutes the answer.
 //
 // A pair is a policy and itself compiled by other passes, itself with a small change, or any other.
 //
@@ -21,9 +21,9 @@
 #include <vector>
 
 #include "analyse/compare.h"
+#include "analyse/formula.h"
 #include "base/check.h"
 #include "bpf/interpret.h"
-#include "bpf/opcodes.h"
 #include "codegen/compile.h"
 #include "policy/lower.h"
 #include "testing/random_program.h"
@@ -33,7 +33,6 @@ namespace callgate {
 namespace {
 
 using analyse::Answer;
-using bpf::Opcode;
 using policy::TypedPolicy;
 
 constexpr int kPairsOfOneQuestion = 10;
@@ -102,94 +101,13 @@ std::optional<Pair> RandomPair(testing::Random& random, const testing::RandomPol
 
 // ---- A second prover ----------------------------------------------------------------------------
 
-// One program as definitions: PREFIXr is what it returns for the words w0 … w15. Jumps go forward,
-// so each instruction's accumulator and whether it is reached follow from those before it.
-class Formula {
- public:
-  Formula(bpf::ProgramView program, std::string prefix);
-  std::string text;
-
- private:
-  struct Way {
-    std::string condition;
-    std::string accumulator;
-  };
-  void Define(const std::string& name, const char* type, const std::string& value) {
-    text += fmt::format("(define-fun {} () {} {})\n", name, type, value);
-  }
-
-  std::string prefix_;
-};
-
-std::string Number(std::uint32_t value) { return fmt::format("#x{:08x}", value); }
-
-Formula::Formula(bpf::ProgramView program, std::string prefix) : prefix_(std::move(prefix)) {
-  std::vector<std::vector<Way>> ways(program.size());
-  ways[0].push_back({"true", Number(0)});
-  std::string result = Number(0);
-  for (std::size_t i = 0; i < program.size(); ++i) {
-    const bpf::Instruction& one = program[i];
-    std::string reached = "false";
-    std::string accumulator = Number(0);
-    for (const Way& way : ways[i]) {
-      reached = fmt::format("(or {} {})", way.condition, reached);
-      accumulator = fmt::format("(ite {} {} {})", way.condition, way.accumulator, accumulator);
-    }
-    const std::string is_here = fmt::format("{}h{}", prefix_, i);
-    const std::string a = fmt::format("{}a{}", prefix_, i);
-    Define(is_here, "Bool", reached);
-    Define(a, "(_ BitVec 32)", accumulator);
-    const std::string k = Number(one.k);
-    auto jump = [&](const std::string& test) {
-      const std::string outcome = fmt::format("{}t{}", prefix_, i);
-      Define(outcome, "Bool", test);
-      ways[i + 1 + one.jt].push_back({fmt::format("(and {} {})", is_here, outcome), a});
-      ways[i + 1 + one.jf].push_back({fmt::format("(and {} (not {}))", is_here, outcome), a});
-    };
-    switch (static_cast<Opcode>(one.code)) {
-      case Opcode::kLdAbs:
-        ways[i + 1].push_back({is_here, fmt::format("w{}", one.k / 4)});
-        break;
-      case Opcode::kAndK:
-        ways[i + 1].push_back({is_here, fmt::format("(bvand {} {})", a, k)});
-        break;
-      case Opcode::kJa:
-        ways[i + 1 + one.k].push_back({is_here, a});
-        break;
-      case Opcode::kJeqK:
-        jump(fmt::format("(= {} {})", a, k));
-        break;
-      case Opcode::kJgtK:
-        jump(fmt::format("(bvugt {} {})", a, k));
-        break;
-      case Opcode::kJgeK:
-        jump(fmt::format("(bvuge {} {})", a, k));
-        break;
-      case Opcode::kJsetK:
-        jump(fmt::format("(distinct (bvand {} {}) {})", a, k, Number(0)));
-        break;
-      case Opcode::kRetK:
-        result = fmt::format("(ite {} {} {})", is_here, k, result);
-        break;
-      default:
-        CG_CHECK(false);  // no filter of ours has others
-    }
-  }
-  Define(prefix_ + "r", "(_ BitVec 32)", result);
-}
-
-// What refutes each of the three answers. An action is the stricter the smaller it is, signed.
+// What refutes each of the three answers.
 std::string Questions(const Pair& pair) {
-  std::string text = "(reset)\n";
-  for (int word = 0; word < 16; ++word) {
-    text += fmt::format("(declare-const w{} (_ BitVec 32))\n", word);
-  }
-  text += Formula(pair.a, "a").text + Formula(pair.b, "b").text;
-  const std::string a = "(bvand ar #xffff0000)";
-  const std::string b = "(bvand br #xffff0000)";
-  for (const std::string& refutation :
-       {std::string("(distinct ar br)"), fmt::format("(bvsgt {} {})", a, b),
-        fmt::format("(bvsgt {} {})", b, a)}) {
+  std::string text = "(reset)\n" + analyse::Preamble();
+  text += analyse::Definition(std::array{bpf::ProgramView(pair.a)}, "a");
+  text += analyse::Definition(std::array{bpf::ProgramView(pair.b)}, "b");
+  for (const char* refutation :
+       {"(distinct a b)", "(bvsgt (rank a) (rank b))", "(bvsgt (rank b) (rank a))"}) {
     text += fmt::format("(push)(assert {})(check-sat)(pop)\n", refutation);
   }
   return text;

@@ -16,7 +16,7 @@ class Option(NamedTuple):
         return {f"--{self.name}"} | ({f"-{self.letter}"} if self.letter else set())
 
 
-OPTION = re.compile(r"^\s+(?:-(\w), )?\s*--([a-z][a-z-]*)(?: ([A-Z]+))?(?=\s|$)")
+OPTION = re.compile(r"^\s+(?:-(\w), )?\s*--([a-z][a-z0-9-]*)(?: ([A-Z]+))?(?=\s|$)")
 
 
 def parse_overview(text):

@@ -2,6 +2,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <cstdint>
 #include <expected>
 #include <memory>
@@ -78,6 +79,7 @@ struct Comparison {
   std::vector<Difference> differences;  // looser ones first, then by ABI and number
   std::vector<std::string> arches;      // ABIs that were told apart
   std::string undecided;  // why, if an answer is kUndecided: the instruction and what it computes
+  std::string z3;         // after AskZ3: "z3 agrees"
 };
 
 // "Alike" and "strict" are as the kernel acts: data that an action ignores does not count, and an
@@ -95,9 +97,11 @@ struct Proof {
   std::string statement;  // the calls in words: "socket(AF_VSOCK, *, *)"
   Call witness;           // kFails: a call that contradicts
   std::string witness_text;
-  std::string action;     // what it gets
-  std::string live;       // after ReplayOnKernel, as in Difference
-  std::string undecided;  // kUndecided: why
+  std::string action;         // what it gets
+  std::string live;           // after ReplayOnKernel, as in Difference
+  std::string undecided;      // kUndecided: why
+  bool is_delegated = false;  // kUndecided: the filters leave a call to a tracer or a supervisor
+  std::string z3;             // after AskZ3, as in Comparison
 };
 
 // The same for the witness of a proof, if it has one.
@@ -110,6 +114,17 @@ CALLGATE_EXPORT Result<void> ReplayOnKernel(const Subject& subject, Proof& proof
 CALLGATE_EXPORT Result<Proof> ProveNever(const Subject& subject, std::string_view call);
 // Is every call of the pattern allowed?
 CALLGATE_EXPORT Result<Proof> ProveAlways(const Subject& subject, std::string_view call);
+
+// Asks another prover the same: the program z3, found in PATH, which gets the filters as formulas,
+// instruction by instruction. What was undecided it may settle; its witnesses are interpreted like
+// all others. Where both have an answer it must be one: a contradiction is an error, and a fault of
+// either. An error too where z3 cannot be run; that it did not finish within `limit` is none.
+CALLGATE_EXPORT Result<void> AskZ3(const Subject& a, const Subject& b, std::chrono::seconds limit,
+                                   Comparison& comparison);
+enum class Claim : std::uint8_t { kNever, kAlways };
+// Of ProveNever or ProveAlways for this call.
+CALLGATE_EXPORT Result<void> AskZ3(const Subject& subject, Claim claim, std::string_view call,
+                                   std::chrono::seconds limit, Proof& proof);
 
 struct Decompiled {
   std::string text;  // a policy

@@ -1,4 +1,5 @@
 #include <chrono>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -83,7 +84,10 @@ std::string Headline(const Subject& a, const Subject& b, const Comparison& compa
   const std::string differences = Count(comparison.differences.size(), "difference");
   switch (comparison.b_within_a) {
     case Answer::kHolds:
-      if (comparison.equal == Answer::kUndecided) break;
+      if (comparison.equal == Answer::kUndecided) {
+        return fmt::format("{} is a subset of {}, {}; undecided whether they are alike: {}\n",
+                           b.name(), a.name(), over, comparison.undecided);
+      }
       return fmt::format("{} is a subset of {}: {}, none looser, {}\n", b.name(), a.name(),
                          differences, over);
     case Answer::kFails:
@@ -92,8 +96,8 @@ std::string Headline(const Subject& a, const Subject& b, const Comparison& compa
     case Answer::kUndecided:
       break;
   }
-  return fmt::format("undecided whether {} is a subset of {}: {}\n", b.name(), a.name(),
-                     comparison.undecided);
+  return UndecidedText(fmt::format("{} is a subset of {}", b.name(), a.name()),
+                       comparison.undecided, comparison.z3.empty());
 }
 
 }  // namespace
@@ -101,11 +105,22 @@ std::string Headline(const Subject& a, const Subject& b, const Comparison& compa
 int RunDiff(const Arguments& arguments) {
   const Verb& verb = VerbNamed("diff");
   if (arguments.operands.size() != 2) return UsageError(verb, "two are compared: A and B");
+  std::optional<std::chrono::seconds> limit;
+  if (const auto z3 = arguments.Value("z3")) {
+    limit = Z3Limit("diff", *z3);
+    if (!limit) return kBadInput;
+  }
   const auto a = LoadSubject(arguments.operands[0]);
   const auto b = LoadSubject(arguments.operands[1]);
   if (!a || !b) return kBadInput;
   const auto begin = std::chrono::steady_clock::now();
   Comparison comparison = Compare(*a, *b);
+  if (limit) {
+    if (const auto asked = AskZ3(*a, *b, *limit, comparison); !asked) {
+      Complain("diff", asked.error().message);
+      return kBadInput;
+    }
+  }
   const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(
       std::chrono::steady_clock::now() - begin);
   if (arguments.Has("live")) {
@@ -116,7 +131,8 @@ int RunDiff(const Arguments& arguments) {
   }
   const int status = StatusOf(comparison.b_within_a);
   if (arguments.Has("json")) return Finish(ComparisonJson(*a, *b, comparison), status);
-  return Finish(Headline(*a, *b, comparison, took) + Describe(*a, *b, comparison.differences),
+  const std::string z3 = comparison.z3.empty() ? "" : fmt::format("  {}\n", comparison.z3);
+  return Finish(Headline(*a, *b, comparison, took) + z3 + Describe(*a, *b, comparison.differences),
                 status);
 }
 

@@ -182,6 +182,7 @@ std::string ComparisonJson(const Subject& a, const Subject& b, const Comparison&
                {"a_within_b", AnswerName(comparison.a_within_b)},
                {"b_within_a", AnswerName(comparison.b_within_a)},
                {"undecided", comparison.undecided},
+               {"z3", comparison.z3},
                {"arches", comparison.arches},
                {"differences", differences}});
 }
@@ -195,7 +196,8 @@ std::string ProofsJson(const std::vector<Proof>& proofs) {
                    {"witness", fails ? WitnessJson(proof.witness, proof.witness_text) : Json()},
                    {"action", proof.action},
                    {"live", proof.live},
-                   {"undecided", proof.undecided}});
+                   {"undecided", proof.undecided},
+                   {"z3", proof.z3}});
   }
   return Dump(all);
 }

@@ -154,6 +154,21 @@ std::optional<Subject> LoadSubject(const std::string& operand) {
   return std::nullopt;
 }
 
+std::optional<std::chrono::seconds> Z3Limit(std::string_view verb, std::string_view text) {
+  constexpr int kDay = 24 * 60 * 60;
+  int seconds = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
+  const bool is_whole = error == std::errc() && end == text.data() + text.size();
+  if (is_whole && seconds > 0 && seconds <= kDay) return std::chrono::seconds(seconds);
+  Complain(verb, fmt::format("--z3: '{}' is no number of seconds from 1 to {}", text, kDay));
+  return std::nullopt;
+}
+
+std::string UndecidedText(std::string_view what, std::string_view why, bool z3_may_know) {
+  return fmt::format("undecided whether {}: {}\n{}", what, why,
+                     z3_may_know ? "  '--z3 SECONDS' asks another prover\n" : "");
+}
+
 int StatusOf(Answer answer) {
   switch (answer) {
     case Answer::kHolds:

@@ -2,6 +2,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <expected>
 #include <optional>
 #include <string>
@@ -34,6 +35,11 @@ std::optional<Subject> LoadSubject(const std::string& operand);
 bool IsProcess(std::string_view operand);
 // "41"; nullopt: no process can have that id.
 std::optional<pid_t> ParseProcessId(std::string_view text);
+// The time that --z3 gives. nullopt: what stands there is no number of seconds, which has been
+// said.
+std::optional<std::chrono::seconds> Z3Limit(std::string_view verb, std::string_view text);
+// What is open, and who else may be asked.
+std::string UndecidedText(std::string_view what, std::string_view why, bool z3_may_know);
 // The exit status that says an answer.
 int StatusOf(Answer answer);
 

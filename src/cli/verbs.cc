@@ -46,8 +46,9 @@ constexpr Option kExplainOptions[] = {
 };
 
 constexpr Option kLive{"live", 0, "", "try every witness on the running kernel too"};
+constexpr Option kZ3{"z3", 0, "SECONDS", "ask the program z3 too, for that long at most"};
 
-constexpr Option kDiffOptions[] = {kLive, kJson};
+constexpr Option kDiffOptions[] = {kLive, kZ3, kJson};
 
 constexpr Option kProveOptions[] = {
     {"never", 0, "CALL", "no call like this is ever allowed"},
@@ -55,6 +56,7 @@ constexpr Option kProveOptions[] = {
     {"subset-of", 0, "B", "SUBJECT is at least as strict as B on every call"},
     {"equal", 0, "B", "SUBJECT and B decide every call alike"},
     kLive,
+    kZ3,
     kJson,
 };
 constexpr Option kPlanOptions[] = {kJson};
