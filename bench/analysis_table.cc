@@ -93,11 +93,7 @@ void MeasureFilter(const std::string& name, Abis abis, std::uint32_t level,
       equal == analyse::Answer::kHolds ? "yes" : "NO", diff, lint);
 }
 
-}  // namespace
-}  // namespace callgate::bench
-
-int main(int argc, char** argv) {
-  using namespace callgate::bench;
+int Main(int argc, char** argv) {
   if (argc < 2) Die("usage: analysis_table RULES...");
   PinToOneCpu();
   fmt::print("{:<10} {:>4} {:>5} {:>12} {:>8} {:>7} {:>7} {:>9} {:>5} {:>5} {:>7} {:>7}\n",
@@ -115,4 +111,10 @@ int main(int argc, char** argv) {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   fmt::print("peak memory: {:.1f} MiB\n", static_cast<double>(usage.ru_maxrss) / 1024);
+  return 0;
 }
+
+}  // namespace
+}  // namespace callgate::bench
+
+int main(int argc, char** argv) { return callgate::bench::Main(argc, argv); }

@@ -5,11 +5,8 @@
 // usage: notify_shards [MILLISECONDS-PER-ROUND]
 
 #include <fmt/format.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <sched.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -20,11 +17,11 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
-#include <functional>
 #include <memory>
 #include <vector>
 
 #include "bench/measure.h"
+#include "bench/notify_target.h"
 #include "kernel/kernel.h"
 #include "supervise/deciders.h"
 #include "supervise/engine.h"
@@ -34,7 +31,7 @@ namespace {
 
 constexpr std::size_t kMaxPrograms = 64;
 
-struct Board {
+struct Counts {
   std::atomic<int> listener{-1};
   std::atomic<bool> go{false};
   std::array<std::atomic<std::uint64_t>, kMaxPrograms> calls{};
@@ -57,54 +54,32 @@ void PinTo(const std::vector<int>& cpus) {
   if (sched_setaffinity(0, sizeof set, &set) != 0) Die("cannot set the CPU affinity");
 }
 
-pid_t Fork(const std::function<void()>& child) {
-  const pid_t pid = fork();
-  if (pid < 0) Die("cannot fork");
-  if (pid != 0) return pid;
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
-  child();
-  _exit(0);
-}
-
-void InstallFilter(Board& board) {
-  std::array<sock_filter, 4> code{{{BPF_LD | BPF_W | BPF_ABS, 0, 0, 0},
-                                   {BPF_JMP | BPF_JEQ | BPF_K, 0, 1, SYS_getppid},
-                                   {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_USER_NOTIF},
-                                   {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW}}};
-  prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-  auto listener = kernel::RealKernel().AddFilter(
-      std::as_bytes(std::span(code)),
-      SECCOMP_FILTER_FLAG_NEW_LISTENER | kernel::kFlagWaitKillableRecv);
-  if (!listener) Die("cannot install a filter with a listener");
-  board.listener = *listener;
-}
-
-void CallOnAndOn(Board& board, std::size_t index, int cpu) {
+void CallOnAndOn(Counts& counts, std::size_t index, int cpu) {
   PinTo({cpu});
-  while (!board.go) usleep(100);
+  while (!counts.go) usleep(100);
   while (true) {
     (void)syscall(SYS_getppid);
-    ++board.calls[index];
+    ++counts.calls[index];
   }
 }
 
 // One filter, its programs and the threads that answer them.
 class Shard {
  public:
-  Shard(Board& board, std::size_t first, const std::vector<int>& cpus, int deciding_cpu)
+  Shard(Counts& counts, std::size_t first, const std::vector<int>& cpus, int deciding_cpu)
       : engine_(kernel::RealKernel()) {
-    board.listener = -1;
+    counts.listener = -1;
     programs_.push_back(Fork([&] {
-      InstallFilter(board);
+      counts.listener = NotifyCall(SYS_getppid);
       for (std::size_t i = 1; i < cpus.size(); ++i) {
-        Fork([&] { CallOnAndOn(board, first + i, cpus[i]); });
+        Fork([&] { CallOnAndOn(counts, first + i, cpus[i]); });
       }
-      CallOnAndOn(board, first, cpus[0]);
+      CallOnAndOn(counts, first, cpus[0]);
     }));
-    while (board.listener < 0) usleep(100);
+    while (counts.listener < 0) usleep(100);
     auto pidfd = kernel::RealKernel().OpenPidfd(programs_.front());
     auto listener =
-        kernel::RealKernel().TakeDescriptor(pidfd ? pidfd->get() : -1, board.listener.load());
+        kernel::RealKernel().TakeDescriptor(pidfd ? pidfd->get() : -1, counts.listener.load());
     if (!listener) Die("cannot take the listener");
     listener_ = std::move(*listener);
     (void)kernel::RealKernel().WakeSynchronously(listener_.get());
@@ -146,22 +121,22 @@ struct Result {
   double fairness = 0;  // the slowest program's share of the fastest's
 };
 
-Result Measure(Board& board, unsigned milliseconds, std::vector<std::unique_ptr<Shard>> shards,
+Result Measure(Counts& counts, unsigned milliseconds, std::vector<std::unique_ptr<Shard>> shards,
                std::size_t programs) {
-  for (auto& count : board.calls) count = 0;
-  board.go = true;
+  for (auto& count : counts.calls) count = 0;
+  counts.go = true;
   const double begin = NowNanoseconds();
   usleep(milliseconds * 1000);
   const double seconds = (NowNanoseconds() - begin) / 1e9;
   std::uint64_t all = 0, least = UINT64_MAX, most = 0;
   for (std::size_t i = 0; i < programs; ++i) {
-    const std::uint64_t count = board.calls[i];
+    const std::uint64_t count = counts.calls[i];
     all += count;
     least = std::min(least, count);
     most = std::max(most, count);
   }
   shards.clear();
-  board.go = false;
+  counts.go = false;
   return {static_cast<double>(all) / seconds,
           most == 0 ? 0 : static_cast<double>(least) / static_cast<double>(most)};
 }
@@ -170,22 +145,22 @@ int Main(int argc, char** argv) {
   const auto milliseconds =
       static_cast<unsigned>(argc > 1 ? std::strtoul(argv[1], nullptr, 10) : 300);
   void* shared =
-      mmap(nullptr, sizeof(Board), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+      mmap(nullptr, sizeof(Counts), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (shared == MAP_FAILED) Die("cannot map memory");
-  Board& board = *new (shared) Board;
+  Counts& counts = *new (shared) Counts;
   const std::vector<int> cpus = CpusOfThisProcess();
 
   Rounds one, each;
   for (std::size_t round = 0; round < kRounds; ++round) {
     std::vector<std::unique_ptr<Shard>> shards;
-    shards.push_back(std::make_unique<Shard>(board, 0, cpus, cpus[0]));
-    one.push_back(Measure(board, milliseconds, std::move(shards), cpus.size()).calls_per_second /
+    shards.push_back(std::make_unique<Shard>(counts, 0, cpus, cpus[0]));
+    one.push_back(Measure(counts, milliseconds, std::move(shards), cpus.size()).calls_per_second /
                   1e3);
     shards.clear();
     for (std::size_t i = 0; i < cpus.size(); ++i) {
-      shards.push_back(std::make_unique<Shard>(board, i, std::vector{cpus[i]}, cpus[i]));
+      shards.push_back(std::make_unique<Shard>(counts, i, std::vector{cpus[i]}, cpus[i]));
     }
-    each.push_back(Measure(board, milliseconds, std::move(shards), cpus.size()).calls_per_second /
+    each.push_back(Measure(counts, milliseconds, std::move(shards), cpus.size()).calls_per_second /
                    1e3);
     PinTo(cpus);
   }
@@ -200,8 +175,8 @@ int Main(int argc, char** argv) {
   std::vector<int> many;
   for (std::size_t i = 0; i < kPrograms; ++i) many.push_back(cpus[i % cpus.size()]);
   std::vector<std::unique_ptr<Shard>> shards;
-  shards.push_back(std::make_unique<Shard>(board, 0, many, cpus[0]));
-  const Result fair = Measure(board, 2000, std::move(shards), kPrograms);
+  shards.push_back(std::make_unique<Shard>(counts, 0, many, cpus[0]));
+  const Result fair = Measure(counts, 2000, std::move(shards), kPrograms);
   fmt::print("64 programs, one listener: the slowest made {:.0f} % of the fastest's calls\n",
              fair.fairness * 100);
   return 0;

@@ -1,4 +1,4 @@
-// The calling side of notify_cost.
+// The calling side of the benchmarks of notified calls.
 
 #include "bench/notify_target.h"
 
@@ -19,9 +19,7 @@
 #include "kernel/kernel.h"
 
 namespace callgate::bench {
-namespace {
 
-// A filter that notifies the call `nr`, and its listener.
 int NotifyCall(std::uint32_t nr) {
   std::array<sock_filter, 4> code{{{BPF_LD | BPF_W | BPF_ABS, 0, 0, 0},
                                    {BPF_JMP | BPF_JEQ | BPF_K, 0, 1, nr},
@@ -34,8 +32,6 @@ int NotifyCall(std::uint32_t nr) {
   if (!listener) Die("cannot install a filter with a listener");
   return *listener;
 }
-
-}  // namespace
 
 void Measure(Bench& bench, const std::function<bool()>& call) {
   for (std::size_t i = 0; i < bench.calls / 10 + 10; ++i) {

@@ -33,6 +33,9 @@ struct Bench {
 void Measure(Bench& bench, const std::function<bool()>& call);
 bool OpenAndClose(const std::string& path);
 
+// Puts this process under a filter that notifies the call `nr`, and returns its listener.
+int NotifyCall(std::uint32_t nr);
+
 // The child ends with `child`, and with its parent.
 pid_t Fork(const std::function<void()>& child);
 void Reap(pid_t pid);
