@@ -22,31 +22,68 @@ std::string ErrnoText(const PolicyAction& action, abi::ArchId arch) {
   return name ? std::string(*name) : fmt::format("{}", action.data);
 }
 
-std::string FirecrackerAction(const PolicyAction& action) {
-  switch (action.verb) {
+// How a format says an action. {data} is its number, {errno} the name that an error has.
+struct ActionForms {
+  const char *allow, *errno_value, *kill_process, *kill_thread, *trap, *trace, *log, *notify;
+};
+
+constexpr ActionForms kFirecrackerActions = {
+    .allow = R"("allow")",
+    .errno_value = R"({{"errno": {data}}})",
+    .kill_process = R"("kill_process")",
+    .kill_thread = R"("kill_thread")",
+    .trap = R"("trap")",
+    .trace = R"({{"trace": {data}}})",
+    .log = R"("log")",
+    .notify = R"("notify")",  // seccompiler has no such action, and says so
+};
+constexpr ActionForms kMinijailActions = {.allow = "allow",
+                                          .errno_value = "return {errno}",
+                                          .kill_process = "kill-process",
+                                          .kill_thread = "kill-thread",
+                                          .trap = "trap",
+                                          .trace = "trace",
+                                          .log = "log",
+                                          .notify = "user-notify"};
+constexpr ActionForms kKafelActions = {.allow = "ALLOW",
+                                       .errno_value = "ERRNO({data})",
+                                       .kill_process = "KILL_PROCESS",
+                                       .kill_thread = "KILL",
+                                       .trap = "TRAP({data})",
+                                       .trace = "TRACE({data})",
+                                       .log = "LOG",
+                                       .notify = "USER_NOTIF"};
+
+const char* FormOf(const ActionForms& forms, Verb verb) {
+  switch (verb) {
     case Verb::kAllow:
-      return "\"allow\"";
+      return forms.allow;
     case Verb::kErrno:
-      return fmt::format("{{\"errno\": {}}}", action.data);
+      return forms.errno_value;
     case Verb::kKillProcess:
-      return "\"kill_process\"";
+      return forms.kill_process;
     case Verb::kKillThread:
-      return "\"kill_thread\"";
+      return forms.kill_thread;
     case Verb::kTrap:
-      return "\"trap\"";
+      return forms.trap;
     case Verb::kTrace:
-      return fmt::format("{{\"trace\": {}}}", action.data);
+      return forms.trace;
     case Verb::kLog:
-      return "\"log\"";
+      return forms.log;
     case Verb::kNotify:
     case Verb::kReturn:
     case Verb::kAsk:
     case Verb::kContinueUnchecked:
     case Verb::kAsSupervisor:
     case Verb::kLook:
-      return "\"notify\"";  // seccompiler has no such action, and says so
+      break;
   }
-  return {};
+  return forms.notify;
+}
+
+std::string ActionText(const ActionForms& forms, const PolicyAction& action, abi::ArchId arch) {
+  return fmt::format(fmt::runtime(FormOf(forms, action.verb)), fmt::arg("data", action.data),
+                     fmt::arg("errno", ErrnoText(action, arch)));
 }
 
 std::string FirecrackerArgs(const Cube& cube) {
@@ -63,33 +100,6 @@ std::string FirecrackerArgs(const Cube& cube) {
                        cube.value[i]);
   }
   return out;
-}
-
-std::string MinijailAction(const PolicyAction& action, abi::ArchId arch) {
-  switch (action.verb) {
-    case Verb::kAllow:
-      return "allow";
-    case Verb::kErrno:
-      return "return " + ErrnoText(action, arch);
-    case Verb::kKillProcess:
-      return "kill-process";
-    case Verb::kKillThread:
-      return "kill-thread";
-    case Verb::kTrap:
-      return "trap";
-    case Verb::kTrace:
-      return "trace";
-    case Verb::kLog:
-      return "log";
-    case Verb::kNotify:
-    case Verb::kReturn:
-    case Verb::kAsk:
-    case Verb::kContinueUnchecked:
-    case Verb::kAsSupervisor:
-    case Verb::kLook:
-      return "user-notify";
-  }
-  return {};
 }
 
 // (x & mask) == value in minijail's words: no bit where value has none, and each bit it has.
@@ -115,33 +125,6 @@ std::string MinijailConjunction(const Cube& cube, abi::ArchId arch) {
     }
   }
   return out;
-}
-
-std::string KafelAction(const PolicyAction& action) {
-  switch (action.verb) {
-    case Verb::kAllow:
-      return "ALLOW";
-    case Verb::kErrno:
-      return fmt::format("ERRNO({})", action.data);
-    case Verb::kKillProcess:
-      return "KILL_PROCESS";
-    case Verb::kKillThread:
-      return "KILL";
-    case Verb::kTrap:
-      return fmt::format("TRAP({})", action.data);
-    case Verb::kTrace:
-      return fmt::format("TRACE({})", action.data);
-    case Verb::kLog:
-      return "LOG";
-    case Verb::kNotify:
-    case Verb::kReturn:
-    case Verb::kAsk:
-    case Verb::kContinueUnchecked:
-    case Verb::kAsSupervisor:
-    case Verb::kLook:
-      return "USER_NOTIF";
-  }
-  return {};
 }
 
 std::string KafelRule(const Listed& call) {
@@ -208,16 +191,16 @@ std::string WriteFirecracker(const ExportInput& input) {
   return fmt::format(
       "{{\n  \"{}\": {{\n    \"default_action\": {},\n    \"filter_action\": {},\n"
       "    \"filter\": [\n{}\n    ]\n  }}\n}}\n",
-      input.options.name, FirecrackerAction(input.policy.default_action),
-      FirecrackerAction(filter_action), rules);
+      input.options.name, ActionText(kFirecrackerActions, input.policy.default_action, arch.arch),
+      ActionText(kFirecrackerActions, filter_action, arch.arch), rules);
 }
 
 std::string WriteMinijail(const ExportInput& input) {
   const ExportArch& arch = input.arches.front();
-  std::string action_text = MinijailAction(input.policy.default_action, arch.arch);
+  std::string action_text = ActionText(kMinijailActions, input.policy.default_action, arch.arch);
   std::string out = action_text == "allow" ? "@denylist\n" : "@default " + action_text + "\n";
   for (const Listed& call : arch.calls) {
-    std::string action = MinijailAction(call.action, arch.arch);
+    std::string action = ActionText(kMinijailActions, call.action, arch.arch);
     if (call.Always()) {
       out += fmt::format("{}: {}\n", call.name, action == "allow" ? "1" : action);
       continue;
@@ -238,13 +221,13 @@ std::string WriteKafel(const ExportInput& input) {
   const ExportArch& arch = input.arches.front();
   std::map<std::string, std::vector<std::string>> by_action;
   for (const Listed& call : arch.calls)
-    by_action[KafelAction(call.action)].push_back(KafelRule(call));
+    by_action[ActionText(kKafelActions, call.action, arch.arch)].push_back(KafelRule(call));
   std::string out = fmt::format("POLICY {} {{\n", input.options.name);
   for (const auto& [action, rules] : by_action) {
     out += fmt::format("  {} {{\n      {}\n  }}\n", action, fmt::join(rules, ",\n      "));
   }
   return out + fmt::format("}}\n\nUSE {} DEFAULT {}\n", input.options.name,
-                           KafelAction(input.policy.default_action));
+                           ActionText(kKafelActions, input.policy.default_action, arch.arch));
 }
 
 std::string WriteSystemd(const ExportInput& input) {
