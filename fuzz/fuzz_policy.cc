@@ -15,9 +15,8 @@
 #include "policy/typecheck.h"
 #include "testing/random_policy.h"
 
+namespace callgate {
 namespace {
-
-using namespace callgate;
 
 struct Read {
   base::SourceMap sources;
@@ -43,25 +42,29 @@ std::string Print(const std::string& text, bool& parsed) {
   return printed;
 }
 
-}  // namespace
-
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  std::string text(reinterpret_cast<const char*>(data), size);
+void Check(const std::string& text) {
   Read read(text);
   bool parsed = false;
   std::string once = Print(text, parsed);
-  if (!parsed) return 0;
+  if (!parsed) return;
   bool again = false;
   CG_CHECK(Print(once, again) == once);
   CG_CHECK(again);
   Read printed(once);
   CG_CHECK(printed.typed.has_value() == read.typed.has_value());
-  if (!read.typed) return 0;
-  std::mt19937_64 random(size);
+  if (!read.typed) return;
+  std::mt19937_64 random(text.size());
   for (const abi::Call& call : testing::BoundaryCalls(*read.typed, random, 3)) {
     policy::Verdict before = policy::Judge(*read.typed, call);
     policy::Verdict after = policy::Judge(*printed.typed, call);
     CG_CHECK(before.action == after.action && before.reason == after.reason);
   }
+}
+
+}  // namespace
+}  // namespace callgate
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  callgate::Check({reinterpret_cast<const char*>(data), size});
   return 0;
 }
