@@ -24,8 +24,8 @@ fuzz:  ## every fuzzer for a while; make fuzz SECONDS=600 for longer
 	@scripts/fuzz.sh $(SECONDS)
 
 tidy:  ## clang-tidy over what changed since it was last clean
-	@scripts/install-packages.sh build test
-	@scripts/tidy.sh
+	@scripts/install-packages.sh build test bench
+	@scripts/tidy.py
 
 format:  ## rewrite the C++ sources as clang-format has them
 	@scripts/install-packages.sh test
