@@ -1,12 +1,20 @@
 // Constants. Entries stand in table order, set after set; a second index leads from a sorted name
 // to its entries (a name may be in several sets). An entry has the value most ABIs share;
-// kOverrides has the rest. Nothing is built at run time except lists that are asked for.
+// kOverrides has the rest. Nothing is built at run time except lists that are asked for; these are
+// kept: a report of a denied call asks for errno and its flags each time.
 
 #include "abi/constants.h"
 
 #include <algorithm>
+#include <array>
+#include <bitset>
 #include <cstddef>
+#include <functional>
 #include <iterator>
+#include <map>
+#include <mutex>
+#include <string>
+#include <utility>
 
 #include "abi/internal.h"
 
@@ -70,6 +78,22 @@ std::span<const std::uint16_t> EntriesOf(std::string_view name) {
   return std::span(kEntriesOfName).subspan(begin, kEntriesOfNameBegin[*index + 1] - begin);
 }
 
+std::vector<Constant> BuildSet(ArchId arch, std::string_view set) {
+  std::vector<Constant> constants;
+  std::bitset<std::size(kNameOffsets)> seen;
+  for (std::size_t i = 0; i < kSetCount; ++i) {
+    if (!SetMatches(SetAt(i), set)) continue;
+    for (std::size_t entry = kSetBegin[i]; entry < kSetBegin[i + 1]; ++entry) {
+      const std::size_t name = kEntries[entry].name;
+      const auto value = ValueOn(arch, entry);
+      if (!value || seen[name]) continue;
+      seen.set(name);
+      constants.push_back({kNames[name], *value});
+    }
+  }
+  return constants;
+}
+
 }  // namespace
 
 std::optional<std::uint64_t> FindConstant(ArchId arch, std::string_view name,
@@ -91,19 +115,20 @@ std::string_view SetOfConstant(std::string_view name) {
   return entries.empty() ? std::string_view{} : SetAt(SetOfEntry(entries.front()));
 }
 
-std::vector<Constant> ConstantsOf(ArchId arch, std::string_view set) {
-  std::vector<Constant> constants;
-  for (std::size_t i = 0; i < kSetCount; ++i) {
-    if (!SetMatches(SetAt(i), set)) continue;
-    for (std::size_t entry = kSetBegin[i]; entry < kSetBegin[i + 1]; ++entry) {
-      const std::string_view name = kNames[kEntries[entry].name];
-      const auto value = ValueOn(arch, entry);
-      if (value && std::ranges::find(constants, name, &Constant::name) == constants.end()) {
-        constants.push_back({name, *value});
-      }
-    }
-  }
-  return constants;
+const std::vector<Constant>& ConstantsOf(ArchId arch, std::string_view set) {
+  struct Lists {
+    std::mutex mutex;
+    std::map<std::string, std::vector<Constant>, std::less<>> by_set;
+  };
+  static auto& all = *new std::array<Lists, kArchCount>;
+  static const auto& none = *new std::vector<Constant>;
+  Lists& lists = all[static_cast<std::size_t>(arch)];
+  const std::lock_guard lock(lists.mutex);
+  const auto known = lists.by_set.find(set);
+  if (known != lists.by_set.end()) return known->second;
+  std::vector<Constant> built = BuildSet(arch, set);
+  if (built.empty()) return none;
+  return lists.by_set.emplace(set, std::move(built)).first->second;
 }
 
 std::span<const std::string_view> AllConstantNames() {

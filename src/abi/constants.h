@@ -26,8 +26,9 @@ bool IsKnownConstantName(std::string_view name);
 // The set that defines a name; empty if none.
 std::string_view SetOfConstant(std::string_view name);
 // Members of a set on one ABI, in table order; empty if there is no such set. "ioctl" is the union
-// of all "ioctl.*".
-std::vector<Constant> ConstantsOf(ArchId arch, std::string_view set);
+// of all "ioctl.*". Lives until the process ends. Safe from several threads; not for a signal
+// handler or a forked child.
+const std::vector<Constant>& ConstantsOf(ArchId arch, std::string_view set);
 std::span<const std::string_view> AllConstantNames();
 
 // "O_RDONLY|O_CLOEXEC", "AF_INET", "TCGETS": the value in the set's words, unknown bits left in hex

@@ -63,8 +63,8 @@ TEST(Constants, KnownNamesAndTheirSets) {
 }
 
 TEST(Constants, IoctlIsTheUnionOfItsSets) {
-  const auto all = ConstantsOf(ArchId::kX86_64, "ioctl");
-  const auto tty = ConstantsOf(ArchId::kX86_64, "ioctl.tty");
+  const auto& all = ConstantsOf(ArchId::kX86_64, "ioctl");
+  const auto& tty = ConstantsOf(ArchId::kX86_64, "ioctl.tty");
   EXPECT_GT(all.size(), tty.size());
   EXPECT_THAT(all, ::testing::Contains(::testing::Field(&Constant::name, "TIOCSTI")));
   EXPECT_THAT(all, ::testing::Contains(::testing::Field(&Constant::name, "KVM_RUN")));

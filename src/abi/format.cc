@@ -73,9 +73,8 @@ void Append(std::string& text, std::string_view word) {
 std::optional<std::string_view> NameOfValue(ArchId arch, std::string_view set,
                                             std::uint64_t value) {
   if (set == "ioctl" && value < kSmallestIoctl) return std::nullopt;
-  const std::vector<Constant> constants = ConstantsOf(arch, set);
   std::optional<std::string_view> second_choice;
-  for (const Constant& constant : constants) {
+  for (const Constant& constant : ConstantsOf(arch, set)) {
     if (!SameValue(constant.value, value)) continue;
     if (IsFirstChoice(constant)) return constant.name;
     if (!second_choice) second_choice = constant.name;

@@ -109,26 +109,25 @@ void Reporter::Denied(const abi::Call& call, pid_t tid, const Explanation& expla
   std::string others_key = report_class + "…";
   std::unique_lock lock(mutex_);
   if (!errors_.open() && !status_.open() && !record_.enabled()) return;
-  auto is_flood = [&] {
-    auto others = entries_.find(others_key);
-    if (others != entries_.end()) ++others->second.repeats;
-    return others != entries_.end();
+  auto repeats = [&](const std::string& key) {
+    auto known = entries_.find(key);
+    if (known != entries_.end()) ++known->second.repeats;
+    return known != entries_.end();
   };
-  if (is_flood()) return;  // not even looked at
+  if (repeats(others_key)) return;  // not even looked at
   // A look may take long; others report meanwhile.
   lock.unlock();
-  Denial denial{.call = call,
-                .decoded = DecodeCall(call, view),
-                .who = IdentifyThread(tid),
-                .explanation = explanation};
+  Denial denial{
+      .call = call, .decoded = DecodeCall(call, view), .who = {}, .explanation = explanation};
+  if (!still_held()) return;
+  const std::string key = report_class + denial.decoded.key;
+  lock.lock();
+  if (repeats(others_key) || repeats(key)) return;
+  lock.unlock();
+  denial.who = IdentifyThread(tid);  // takes longer than the rest
   if (!still_held()) return;
   lock.lock();
-  if (is_flood()) return;
-  std::string key = report_class + denial.decoded.key;
-  if (auto known = entries_.find(key); known != entries_.end()) {
-    ++known->second.repeats;
-    return;
-  }
+  if (repeats(others_key) || repeats(key)) return;
   Entry entry{.call = denial.decoded.text,
               .outcome = OutcomeText(call, explanation),
               .action = abi::ToString(explanation.verdict)};
@@ -140,7 +139,7 @@ void Reporter::Denied(const abi::Call& call, pid_t tid, const Explanation& expla
     return;
   }
   ++distinct_[report_class];
-  entries_.emplace(std::move(key), std::move(entry));
+  entries_.emplace(key, std::move(entry));
   std::string json = DenialJson(denial);
   errors_.Write(format_ == ReportFormat::kJson ? json : DenialText(denial));
   status_.Write(json);
