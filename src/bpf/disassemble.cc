@@ -2,8 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <bit>
+#include <iterator>
 #include <optional>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -19,7 +22,8 @@
 // call under a mask, or something unnamed) and which arch the way here has established. Jumps go
 // forward only, so one pass in order sees every instruction after all of its predecessors. Where
 // ways meet that disagree, nothing is known and the comment stays away: a comment may be missing,
-// never wrong.
+// never wrong. A filter that asks for one ABI alone may ask late, where the answer matters
+// (codegen/sink_arch.h): until it has asked, numbers are named as that ABI names them.
 
 namespace callgate::bpf {
 namespace {
@@ -62,12 +66,13 @@ std::optional<MaskedWord> After(const Instruction& instruction, const OpcodeInfo
   return writes_a ? std::nullopt : a;
 }
 
-Facts Follow(ProgramView program) {
+// `assumed`: the AUDIT_ARCH of the calls that the program has not asked about yet.
+Facts Follow(ProgramView program, std::optional<std::uint32_t> assumed = std::nullopt) {
   Facts facts(program.size());
   auto flow = [&](std::uint64_t target, const Known& known) {
     if (target < program.size()) Join(facts[target], known);
   };
-  flow(0, {});
+  flow(0, {std::nullopt, assumed});
   for (std::size_t pc = 0; pc < program.size(); ++pc) {
     const Instruction& instruction = program[pc];
     const OpcodeInfo* info = FindOpcode(instruction.code);
@@ -81,11 +86,13 @@ Facts Follow(ProgramView program) {
         break;
       case Effect::kJump: {
         Known taken = known;
+        Known other = known;
         if (info->opcode == Opcode::kJeqK && known.a && known.a->IsWhole(abi::kArchWord)) {
           taken.audit_arch = instruction.k;
+          other.audit_arch.reset();
         }
         flow(pc + 1 + instruction.jt, taken);
-        flow(pc + 1 + instruction.jf, known);
+        flow(pc + 1 + instruction.jf, other);
         break;
       }
       default:
@@ -103,13 +110,23 @@ const abi::Arch* ArchOfAudit(std::uint32_t audit_arch) {
   return nullptr;
 }
 
-// Which half of a 64-bit field comes first is the machine's choice, and a filter is for one
-// machine: the first ABI that it tests for tells, else it is taken to be for this one.
-std::endian OrderOf(ProgramView program, const Facts& facts) {
+// The AUDIT_ARCH values that the program asks for, as often as it does.
+std::vector<std::uint32_t> ArchesAskedFor(ProgramView program) {
+  const Facts facts = Follow(program);
+  std::vector<std::uint32_t> arches;
   for (std::size_t pc = 0; pc < program.size(); ++pc) {
     if (program[pc].code != static_cast<std::uint16_t>(Opcode::kJeqK)) continue;
     if (!facts[pc] || !facts[pc]->a || !facts[pc]->a->IsWhole(abi::kArchWord)) continue;
-    if (const abi::Arch* arch = ArchOfAudit(program[pc].k)) return arch->endian;
+    arches.push_back(program[pc].k);
+  }
+  return arches;
+}
+
+// Which half of a 64-bit field comes first is the machine's choice, and a filter is for one
+// machine: the first ABI that it tests for tells, else it is taken to be for this one.
+std::endian OrderOf(std::span<const std::uint32_t> arches) {
+  for (const std::uint32_t audit_arch : arches) {
+    if (const abi::Arch* arch = ArchOfAudit(audit_arch)) return arch->endian;
   }
   return std::endian::native;
 }
@@ -188,8 +205,11 @@ std::string Comment(const Instruction& instruction, const OpcodeInfo& info, cons
 }  // namespace
 
 std::string Disassemble(ProgramView program) {
-  const Facts facts = Follow(program);
-  const std::endian order = OrderOf(program, facts);
+  const std::vector<std::uint32_t> arches = ArchesAskedFor(program);
+  const bool is_for_one =
+      !arches.empty() && std::ranges::count(arches, arches[0]) == std::ssize(arches);
+  const Facts facts = Follow(program, is_for_one ? std::optional(arches[0]) : std::nullopt);
+  const std::endian order = OrderOf(arches);
   std::string listing;
   for (std::size_t pc = 0; pc < program.size(); ++pc) {
     const Instruction& instruction = program[pc];

@@ -62,6 +62,22 @@ l8:    ret #0x7fff0000                  ; allow
 )");
 }
 
+TEST(Disassemble, NamesNumbersBeforeTheOneAbiIsAskedForButNotBehindItsDenial) {
+  const Program program = {At(Opcode::kLdAbs, 0),         At(Opcode::kJeqK, 20, 0, 4),
+                           At(Opcode::kLdAbs, 4),         At(Opcode::kJeqK, 0x40000003, 2, 0),
+                           At(Opcode::kLdAbs, 0),         At(Opcode::kJeqK, 39, 0, 1),
+                           At(Opcode::kRetK, 0x7fff0000), At(Opcode::kRetK, 0)};
+  EXPECT_EQ(Disassemble(program), R"(l0:    ld [0]                           ; nr
+l1:    jeq #20, l2, l6                  ; nr == getpid
+l2:    ld [4]                           ; arch
+l3:    jeq #0x40000003, l6, l4          ; arch == i386
+l4:    ld [0]                           ; nr
+l5:    jeq #39, l6, l7                  ; nr == 39
+l6:    ret #0x7fff0000                  ; allow
+l7:    ret #0                           ; kill_thread
+)");
+}
+
 TEST(Disassemble, OnlyWhatIsComparedWithTheNumberIsDecimal) {
   const Program program = {At(Opcode::kLdAbs, 0), At(Opcode::kJgeK, 257, 2, 0),
                            At(Opcode::kJsetK, 0x100, 1, 0), At(Opcode::kAndK, 0x1ff),
