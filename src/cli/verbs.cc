@@ -133,7 +133,7 @@ constexpr Verb kVerbs[] = {
      "struct sock_filter that seccomp(2) and 'bwrap --seccomp' take. Every filter is\n"
      "proved to decide as the policy does before it is written.\n"
      "\n"
-     "The passes, in order: simplify, hoist, masks, share-runs, search, tidy, layout.",
+     "The passes, in order: simplify, hoist, masks, share-runs, search, tidy, sink-arch, layout.",
      kCompileOptions, RunCompile, kBadInput},
     {"eval", "what does a policy say about one call?", "POLICY CALL...",
      "Prints the verdict of POLICY for each CALL, the rule that gives it, and the path\n"

@@ -21,6 +21,7 @@
 #include "codegen/layout.h"
 #include "codegen/masks.h"
 #include "codegen/share_runs.h"
+#include "codegen/sink_arch.h"
 #include "graph/simplify.h"
 
 namespace callgate::codegen {
@@ -31,19 +32,21 @@ using graph::Graph;
 Graph RunSimplify(const Graph& graph, const CallWeights&) { return graph::Simplify(graph); }
 Graph RunHoist(const Graph& graph, const CallWeights&) { return HoistCommonTests(graph); }
 Graph RunMasks(const Graph& graph, const CallWeights&) { return TestByMask(graph); }
+Graph RunSinkArch(const Graph& graph, const CallWeights&) { return SinkArch(graph); }
 
 struct GraphPass {
   Pass pass;
   Graph (*run)(const Graph&, const CallWeights&);
 };
 
-constexpr std::array<GraphPass, 6> kGraphPasses = {{
+constexpr std::array<GraphPass, 7> kGraphPasses = {{
     {{"simplify", "drop tests that earlier ones decide"}, RunSimplify},
     {{"hoist", "ask what all alternatives of a rule ask once, in front"}, RunHoist},
     {{"masks", "one test for all combinations of a few flag bits"}, RunMasks},
     {{"share-runs", "one search for numbers that several ABIs decide alike"}, ShareRuns},
     {{"search", "weighted search trees for numbers and argument values"}, RebuildDispatch},
     {{"tidy", "simplify once more"}, RunSimplify},
+    {{"sink-arch", "the ABI is asked for only where the answer matters"}, RunSinkArch},
 }};
 constexpr Pass kLayout = {"layout", "the branch that more calls take falls through"};
 

@@ -149,7 +149,7 @@ TEST(Compile, PassesAreShownInTheirOrder) {
   options.after_pass = [&](std::string_view pass, const Graph&) { shown.emplace_back(pass); };
   ASSERT_TRUE(Compile(Chain(3, true), options).has_value());
   EXPECT_EQ(shown, (std::vector<std::string>{"", "simplify", "hoist", "share-runs", "search",
-                                             "tidy", "layout"}));
+                                             "tidy", "sink-arch", "layout"}));
 }
 
 TEST(Compile, SameGraphGivesTheSameBytes) {
