@@ -24,6 +24,16 @@ TEST(CallWeights, CallDecidedByItsArgumentsOutweighsOneThatIsCached) {
   EXPECT_EQ(weights[1], 16 * weights[0]);
 }
 
+TEST(CallWeights, LocksAndMemoryOutweighOtherCallsDecidedByTheirArguments) {
+  const Targets t;
+  const Steps steps = {
+      {0, t.allow}, {9, t.argument}, {11, t.allow}, {41, t.argument}, {42, t.deny}};
+  const auto weights = CallWeights().Of(t.pool, steps, kX86);
+  EXPECT_EQ(weights[1], 16 * weights[3]);  // mmap and mprotect against socket
+  const auto elsewhere = CallWeights().Of(t.pool, steps, std::nullopt);
+  EXPECT_EQ(elsewhere[1], 2 * elsewhere[3]);
+}
+
 TEST(CallWeights, NumbersThatNobodyHasGivenOutWeighAsOne) {
   const Targets t;
   const Steps steps = {{0, t.allow}, {1, t.deny}, {2, t.allow}, {100'000, t.deny}};
