@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Counts which calls real programs make, and prints data/call_rates.tsv.
+"""Counts which calls real programs make; the weights of src/codegen/weights.cc rest on it.
 
 Each script of tests/programs is run once with its program under strace(1). A call's rate is its share of the calls of a
 program, in calls of 10,000, averaged over the programs; each program counts alike, however many calls it makes.
