@@ -55,7 +55,17 @@ TEST(Diagnostic, LongRunOfStrayBytesIsCutLikeAnyLine) {
   const std::string text =
       Render(Diagnostic{Severity::kError, {file, 303, 304}, "here", {}}, sources, Color::kNo);
   EXPECT_EQ(text.substr(0, text.find('\n')), "t.s:1:4: error: here");
-  EXPECT_NE(text.find("    ..." + std::string(63, '\xab') + "?\n"), std::string::npos);
+  EXPECT_NE(text.find("    ..." + std::string(64, '?') + "\n"), std::string::npos);
+}
+
+// C1 controls act on terminals as the escape sequences do that they stand for.
+TEST(Diagnostic, CharactersThatActOrHideAreNotShown) {
+  SourceMap sources;
+  const FileId file = sources.Add("a.cg", "é\u009b31m\xff\u202edaer\u2066 x\n");
+  EXPECT_EQ(Render(Diagnostic{Severity::kError, {file, 19, 20}, "here", {}}, sources, Color::kNo),
+            "a.cg:1:14: error: here\n"
+            "    é?31m??daer? x\n"
+            "                 ^\n");
 }
 
 TEST(Diagnostics, StopsAtTheLimitAndCountsTheRest) {

@@ -4,6 +4,8 @@
 #include <tuple>
 #include <utility>
 
+#include "base/text.h"
+
 namespace callgate::base {
 namespace {
 
@@ -18,16 +20,25 @@ constexpr Palette kColors{"\x1b[1m", "\x1b[1;31m", "\x1b[1;33m", "\x1b[36m", "\x
 
 bool IsContinuationByte(char c) { return (static_cast<unsigned char>(c) & 0xC0U) == 0x80U; }
 
-// Source text goes to a terminal: bytes that could move the cursor are not passed on.
+// Source text goes to a terminal: what could act there, or is not seen, is not passed on.
 std::string Printable(std::string_view text) {
   std::string out;
-  for (char c : text) {
-    auto byte = static_cast<unsigned char>(c);
-    out += c == '\t' ? ' ' : (byte < 0x20 || byte == 0x7F) ? '?' : c;
+  while (!text.empty()) {
+    const CodePoint next = ReadCodePoint(text, 0);
+    const std::size_t length = std::max<std::size_t>(next.length, 1);
+    if (text.front() == '\t') {
+      out += ' ';
+    } else if (next.length == 0 || HidesOrActs(next.value)) {
+      out += '?';
+    } else {
+      out += text.substr(0, length);
+    }
+    text.remove_prefix(length);
   }
   return out;
 }
 
+// Of text as it is shown.
 std::size_t CountColumns(std::string_view text) {
   return static_cast<std::size_t>(
       std::count_if(text.begin(), text.end(), [](char c) { return !IsContinuationByte(c); }));
@@ -59,9 +70,9 @@ std::string RenderExcerpt(Span span, const SourceMap& sources, const Palette& pa
     caret -= start;
     length = std::min(length, line.size() - caret);
   }
-  std::size_t width = std::max<std::size_t>(CountColumns(line.substr(caret, length)), 1);
+  std::size_t width = std::max<std::size_t>(CountColumns(Printable(line.substr(caret, length))), 1);
   std::string out = "    " + prefix + Printable(line) + "\n";
-  out += std::string(4 + prefix.size() + CountColumns(line.substr(0, caret)), ' ');
+  out += std::string(4 + prefix.size() + CountColumns(Printable(line.substr(0, caret))), ' ');
   out += std::string(palette.cyan) + "^" + std::string(width - 1, '~') + std::string(palette.reset);
   return out + "\n";
 }
