@@ -80,6 +80,16 @@ def check_embedded(folder, libraries, configure):
         sys.exit(f"a policy with an error was embedded:\n{broken.stdout}")
 
 
+def check_pages(share):
+    """Manual pages and completions are where man and the shells look for them."""
+    expected = {share / "man" / f"man{page.suffix[1:]}" / page.name for page in (SOURCE / "man").iterdir()}
+    expected |= {share / "bash-completion/completions/callgate", share / "zsh/site-functions/_callgate",
+                 share / "fish/vendor_completions.d/callgate.fish"}
+    found = {path for path in share.rglob("*") if path.is_file()}
+    if found != expected:
+        sys.exit("not installed, or installed without need:\n" + "\n".join(sorted(map(str, found ^ expected))))
+
+
 def main():
     build, compiler = pathlib.Path(sys.argv[1]).resolve(), sys.argv[2]
     # A library built with sanitizers is used by a program built with them; but the vptr check makes calls
@@ -91,6 +101,7 @@ def main():
         stage, out = pathlib.Path(folder) / "stage", pathlib.Path(folder) / "example"
         run("cmake", "--install", build, "--prefix", stage)
         libraries = next(stage.rglob("libcallgate.so")).parent
+        check_pages(stage / "share")
 
         def configure(source, target):
             run("cmake", "-G", "Ninja", "-S", source, "-B", target, f"-DCMAKE_PREFIX_PATH={stage}",
@@ -117,7 +128,7 @@ def main():
             version = run(tool, "--version").stdout  # it finds its library by itself
             if not version.startswith("callgate "):
                 sys.exit(f"{tool} --version printed {version!r}")
-    print("5 passed, 0 failed")
+    print("6 passed, 0 failed")
 
 
 if __name__ == "__main__":
