@@ -6,9 +6,8 @@ usage: decompile_test.py CALLGATE
 The policies are the project's own samples (tests/foreign/) and those of the corpus (foreign_test.py says
 where; a part of them, unless CALLGATE_CORPUS_ALL is set). Each is brought into the form that container
 runtimes give to libseccomp, which makes of it filters for one ABI and for three, with its linear search
-and with its tree. Each filter must become a policy without an exception that compiles to an equal filter;
-it may not be longer but for one in a hundred, by four instructions (a search among some tens of numbers,
-where callgate's trees buy speed with size).
+and with its tree. Each filter must become, without an exception, a policy that compiles to an equal filter
+which is not longer.
 """
 
 import json
@@ -22,7 +21,6 @@ import foreign_test as foreign
 import libseccomp
 
 KINDS = [("1 ABI, linear", [], 1), ("1 ABI, tree", [], 2), ("3 ABIs, linear", ["x86", "x32"], 1), ("3 ABIs, tree", ["x86", "x32"], 2)]
-MAX_GROWTH = 4
 
 
 def files():
@@ -56,7 +54,7 @@ def profiles(callgate, folder):
 
 def main():
     callgate = os.path.abspath(sys.argv[1])
-    failures, longer, seen = [], [], set()
+    failures, seen = [], set()
     with tempfile.TemporaryDirectory() as folder:
         original, policy, again = (pathlib.Path(folder, name) for name in ("original.bpf", "policy.cg", "again.bpf"))
         for label, profile in profiles(callgate, folder):
@@ -78,14 +76,8 @@ def main():
                     continue
                 growth = (again.stat().st_size - len(program)) // 8
                 if growth > 0:
-                    longer.append(f"{label}, {kind}: {len(program) // 8} instructions become {len(program) // 8 + growth}")
-                if growth > MAX_GROWTH:
-                    failures.append(longer[-1])
-    print(f"{len(seen)} filters, {len(longer)} became longer")
-    if len(longer) * 100 > len(seen):
-        failures.append("more than one in a hundred became longer")
-    for line in longer:
-        print("longer", line)
+                    failures.append(f"{label}, {kind}: {len(program) // 8} instructions become {len(program) // 8 + growth}")
+    print(f"{len(seen)} filters")
     for failure in failures:
         print("FAIL", failure)
     return 1 if failures or len(seen) < 30 else 0

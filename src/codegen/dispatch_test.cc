@@ -53,6 +53,25 @@ TEST(RebuildDispatch, LongChainOfEqualitiesBecomesATree) {
   }
 }
 
+// The numbers of a container's profile (security-profiles-operator, base profile for runc).
+TEST(RebuildDispatch, SparseNumbersTakeNoMoreTestsThanOneForEach) {
+  constexpr std::uint32_t kNumbers[] = {0,   1,   3,   5,   9,   10,  12,  13,  15,  24,
+                                        35,  39,  45,  46,  59,  72,  79,  80,  102, 105,
+                                        106, 110, 116, 125, 126, 131, 138, 157, 158, 202,
+                                        217, 218, 231, 233, 257, 262, 281, 332, 436, 437};
+  Graph graph;
+  const NodeId allow = graph.pool.Leaf(abi::kAllow);
+  const NodeId kill = graph.pool.Leaf(abi::kKillProcess);
+  NodeId chain = graph.pool.Leaf(abi::Action{abi::ActionKind::kErrno, 1});
+  for (const std::uint32_t nr : kNumbers) {
+    chain = graph.pool.Test({abi::kNrWord, Op::kEqual, kWhole, nr}, allow, chain);
+  }
+  graph.root = graph.pool.Test({abi::kArchWord, Op::kEqual, kWhole, 0xc000003e}, chain, kill);
+  const Graph rebuilt = RebuildDispatch(graph, CallWeights());
+  EXPECT_LE(graph::ReachableFrom(rebuilt.pool, rebuilt.root).size(),
+            graph::ReachableFrom(graph.pool, graph.root).size());
+}
+
 TEST(RebuildDispatch, ArchitecturesKeepTheirOrder) {
   Graph graph;
   const NodeId first = graph.pool.Leaf(1);

@@ -29,7 +29,7 @@ using graph::Pool;
 using graph::Step;
 using graph::Steps;
 
-constexpr std::size_t kWorthIt = 6;
+constexpr std::size_t kWorthIt = 8;
 constexpr std::uint32_t kWithoutX32Bit = ~abi::kX32Bit;
 
 bool IsX86(std::optional<std::uint32_t> arch) {
