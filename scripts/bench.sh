@@ -14,6 +14,10 @@ echo "== starting a program"
 python3 bench/startup.py build/bench/bin/callgate
 
 echo
+echo "== denied calls"
+python3 bench/denials.py build/bench/bin/callgate
+
+echo
 echo "== calls that a supervisor decides"
 $bin/notify_cost
 $bin/notify_shards
