@@ -41,7 +41,8 @@ def generate():
     """The compile commands, and the headers that the build makes for tests and examples."""
     output("cmake", "--preset", "clang")
     output("python3", "tests/mutate.py", ".", str(CLANG / "tests/mutated"))
-    output("scripts/build.sh", "dev", "callgate_cli")
+    if subprocess.run(["scripts/build.sh", "dev", "callgate_cli"]).returncode != 0:
+        sys.exit("tidy: callgate does not build; the compiler's words are above")
     FOLDER.mkdir(parents=True, exist_ok=True)
     output("build/dev/bin/callgate", "compile", "--format", "c", "--name", "worker_filter",
            "--output", str(FOLDER / "worker_filter.h"), "examples/embedded/worker.cg")
