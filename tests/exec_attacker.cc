@@ -6,34 +6,20 @@
 // DIRECTORY holds a/x, which is allowed, and b/x, which is not: copies of this program, which tell
 // by their exit status what they were started as. Prints how often each was reached.
 
-#include <fcntl.h>
-#include <sched.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include <array>
-#include <atomic>
 #include <cerrno>
-#include <csignal>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
-#include <functional>
-#include <string>
-#include <thread>
 
+#include "tests/attacker.h"
+
+namespace callgate::attack {
 namespace {
 
-constexpr std::size_t kPage = 4096;
 // What the copies end with; nothing else of a failed start does.
-constexpr int kRanAllowed = 40, kRanDenied = 41, kNotStarted = 42;
+constexpr int kRanAllowed = 40, kRanDenied = 41;
 
-std::string directory, allowed, denied;
+std::string allowed, denied;
 
 // Of a copy: is it, or was it given, what the policy denies?
 int TellWhatRuns(int argc, char** argv) {
@@ -60,61 +46,6 @@ std::array<const char*, 2> variables{"MODE=a", nullptr};
 
 void Execve(const char* path) { syscall(SYS_execve, path, arguments.data(), variables.data()); }
 
-bool Alternate() {
-  static bool turn = false;
-  turn = !turn;
-  return turn;
-}
-
-char* Buffer(int flags, int fd) {
-  void* page = mmap(nullptr, kPage, PROT_READ | PROT_WRITE, flags, fd, 0);
-  if (page == MAP_FAILED) std::abort();
-  std::strcpy(static_cast<char*>(page), allowed.c_str());
-  return static_cast<char*>(page);
-}
-std::size_t FlipPlace() { return directory.size() + 1; }
-
-Attack FlipIn(char* buffer) {
-  return {.start = [buffer] { Execve(buffer); },
-          .interfere = [buffer] { buffer[FlipPlace()] ^= 'a' ^ 'b'; }};
-}
-
-Attack WriteMemfd() {
-  static int fd = memfd_create("path", MFD_CLOEXEC);
-  (void)!ftruncate(fd, kPage);
-  Attack attack = FlipIn(Buffer(MAP_SHARED, fd));
-  attack.interfere = [] {
-    (void)!pwrite(fd, Alternate() ? "b" : "a", 1, static_cast<off_t>(FlipPlace()));
-  };
-  return attack;
-}
-
-Attack Remap() {
-  static char* page = Buffer(MAP_PRIVATE | MAP_ANONYMOUS, -1);
-  return {.start = [] { Execve(page); },
-          .interfere =
-              [] {
-                munmap(page, kPage);
-                (void)mmap(page, kPage, PROT_READ | PROT_WRITE,
-                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
-                std::strcpy(page, (Alternate() ? denied : allowed).c_str());
-              }};
-}
-
-// A link is replaced; `text` makes what it leads to.
-std::function<void()> ReplaceLink(const std::string& link) {
-  return [link] {
-    std::string next = link + ".next";
-    (void)!symlink((Alternate() ? denied : allowed).c_str(), next.c_str());
-    rename(next.c_str(), link.c_str());
-  };
-}
-Attack SwapLink() {
-  static std::string link = directory + "/link";
-  ReplaceLink(link)();
-  return {.start = [] { Execve(link.c_str()); }, .interfere = ReplaceLink(link)};
-}
-
 void WriteScript(const std::string& path, const std::string& interpreter) {
   int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0755);
   std::string text = "#!" + interpreter + "\n";
@@ -124,10 +55,10 @@ void WriteScript(const std::string& path, const std::string& interpreter) {
 
 // The script names a link as its interpreter, and that is replaced.
 Attack SwapInterpreter() {
-  static std::string script = directory + "/s", link = directory + "/link";
-  ReplaceLink(link)();
-  WriteScript(script, link);
-  return {.start = [] { Execve(script.c_str()); }, .interfere = ReplaceLink(link)};
+  static std::string script = directory + "/s";
+  const ChangingPath link = *PathThatChanges("symlink", "/x");
+  WriteScript(script, link.path);
+  return {.start = [] { Execve(script.c_str()); }, .interfere = link.interfere};
 }
 
 // The script is replaced by one with another first line.
@@ -146,18 +77,17 @@ Attack SwapScript() {
 }
 
 Attack SwapDescriptor() {
-  static int a = open((directory + "/a").c_str(), O_PATH | O_CLOEXEC);
-  static int b = open((directory + "/b").c_str(), O_PATH | O_CLOEXEC);
-  static int used = fcntl(a, F_DUPFD_CLOEXEC, 100);
-  return {.start = [] { syscall(SYS_execveat, used, "x", arguments.data(), variables.data(), 0); },
-          .interfere = [] { dup3(Alternate() ? b : a, used, O_CLOEXEC); },
-          .clone_flags = CLONE_FILES};
+  ChangingDirectory used =
+      DescriptorThatChanges([](const char* path) { return open(path, O_PATH | O_CLOEXEC); });
+  return {
+      .start =
+          [used] { syscall(SYS_execveat, used.fd, "x", arguments.data(), variables.data(), 0); },
+      .interfere = used.interfere,
+      .clone_flags = CLONE_FILES};
 }
 
 Attack SwapWorkingDirectory() {
-  return {.start = [] { Execve("x"); },
-          .interfere = [] { (void)!chdir((directory + (Alternate() ? "/b" : "/a")).c_str()); },
-          .clone_flags = CLONE_FS};
+  return {.start = [] { Execve("x"); }, .interfere = ChangeDirectory, .clone_flags = CLONE_FS};
 }
 
 Attack FlipArgument() {
@@ -178,23 +108,15 @@ Attack FlipVariable() {
   return {.start = [] { Execve(allowed.c_str()); }, .interfere = [] { variable[5] ^= 'a' ^ 'b'; }};
 }
 
-// A child that the supervisor does not trace. Its exec stop would be nobody's, or ours.
-Attack Untraced() {
-  Attack attack = FlipIn(Buffer(MAP_PRIVATE | MAP_ANONYMOUS, -1));
-  attack.clone_flags = CLONE_UNTRACED;
-  return attack;
-}
-
 Attack AttackNamed(const std::string& kind) {
-  if (kind == "exec_flip") return FlipIn(Buffer(MAP_PRIVATE | MAP_ANONYMOUS, -1));
-  if (kind == "exec_shared_page") {
-    Attack attack = FlipIn(Buffer(MAP_SHARED | MAP_ANONYMOUS, -1));
-    attack.in_process = true;
-    return attack;
+  // A child that the supervisor does not trace: its exec stop would be nobody's, or ours.
+  const bool untraced = kind == "exec_untraced";
+  if (auto path = PathThatChanges(untraced ? "flip" : kind.substr(kind.find('_') + 1), "/x")) {
+    return {.start = [path = path->path] { Execve(path); },
+            .interfere = path->interfere,
+            .in_process = path->in_process,
+            .clone_flags = untraced ? CLONE_UNTRACED : 0};
   }
-  if (kind == "exec_memfd") return WriteMemfd();
-  if (kind == "exec_munmap") return Remap();
-  if (kind == "exec_symlink") return SwapLink();
   if (kind == "exec_interpreter") return SwapInterpreter();
   if (kind == "exec_script") return SwapScript();
   if (kind == "exec_dup2") return SwapDescriptor();
@@ -202,102 +124,45 @@ Attack AttackNamed(const std::string& kind) {
   if (kind == "exec_argument") return FlipArgument();
   if (kind == "exec_argv") return SwapArgument();
   if (kind == "exec_variable") return FlipVariable();
-  if (kind == "exec_untraced") return Untraced();
-  std::fprintf(stderr, "unknown attack %s\n", kind.c_str());
-  std::exit(2);
+  EndAsUnknown(kind);
 }
 
-std::atomic<bool> stop{false};
-
-// A thread, or a process that shares a mapping.
-class Interferer {
- public:
-  explicit Interferer(const Attack& attack) {
-    if (!attack.in_process) {
-      thread_ = std::thread([&attack] {
-        while (!stop) attack.interfere();
-      });
-      return;
-    }
-    process_ = fork();
-    if (process_ == 0) {
-      prctl(PR_SET_PDEATHSIG, SIGKILL);
-      while (true) attack.interfere();
-    }
+Got StartOnce(const Attack& attack) {
+  const int status = RunInChild(
+      [&attack] {
+        attack.start();
+        return kDidNothing;
+      },
+      attack.clone_flags);
+  if (!WIFEXITED(status)) return Got::kNothing;
+  switch (WEXITSTATUS(status)) {
+    case kRanDenied:
+      return Got::kDenied;
+    case kRanAllowed:
+      return Got::kAllowed;
+    case kDidNothing:
+      return Got::kNothing;
+    default:
+      std::fprintf(stderr, "status %d\n", status);
+      std::exit(3);
   }
-  ~Interferer() {
-    stop = true;
-    if (thread_.joinable()) thread_.join();
-    if (process_ > 0) {
-      kill(process_, SIGKILL);
-      waitpid(process_, nullptr, 0);
-    }
-  }
-
- private:
-  std::thread thread_;
-  pid_t process_ = 0;
-};
-
-int RunChild(void* attack) {
-  static_cast<const Attack*>(attack)->start();
-  syscall(SYS_exit, kNotStarted);
-  return kNotStarted;
-}
-
-// As posix_spawn(3) does: the child borrows our memory until it has become something else, so that
-// our threads can change what it passes.
-int StartOnce(Attack& attack) {
-  static std::array<char, 64 * kPage> stack;
-  pid_t child = clone(RunChild, stack.data() + stack.size(),
-                      CLONE_VM | CLONE_VFORK | SIGCHLD | attack.clone_flags, &attack);
-  if (child < 0) {
-    std::perror("clone");
-    std::exit(3);
-  }
-  if ((attack.clone_flags & CLONE_UNTRACED) != 0) {
-    // Too late for the exec, and the supervisor must have refused it already.
-    ptrace(PTRACE_SEIZE, child, nullptr, nullptr);
-  }
-  int status = 0;
-  while (waitpid(child, &status, __WALL) != child || WIFSTOPPED(status)) {
-    if (WIFSTOPPED(status)) ptrace(PTRACE_CONT, child, nullptr, nullptr);
-  }
-  return status;
 }
 
 }  // namespace
+}  // namespace callgate::attack
 
 int main(int argc, char** argv) {
+  using namespace callgate::attack;
   if (argc != 5) return TellWhatRuns(argc, argv);
-  long attempts = std::atol(argv[2]);
-  bool until_success = std::string(argv[3]) == "until-success";
+  const long attempts = std::atol(argv[2]);
+  const bool until_success = std::string(argv[3]) == "until-success";
   directory = argv[4];
   allowed = directory + "/a/x";
   denied = directory + "/b/x";
   if (chdir((directory + "/a").c_str()) < 0) return 3;
 
-  Attack attack = AttackNamed(argv[1]);
-  long reached_allowed = 0, reached_denied = 0, refused = 0;
-  {
-    Interferer interferer(attack);
-    for (long i = 0; i < attempts; ++i) {
-      int status = StartOnce(attack);
-      bool ran = WIFEXITED(status) && WEXITSTATUS(status) != kNotStarted;
-      if (!ran) {
-        ++refused;
-      } else if (WEXITSTATUS(status) == kRanDenied) {
-        ++reached_denied;
-      } else if (WEXITSTATUS(status) == kRanAllowed) {
-        ++reached_allowed;
-      } else {
-        std::fprintf(stderr, "status %d\n", status);
-        return 3;
-      }
-      if (until_success && reached_denied > 0) break;
-    }
-  }
-  std::printf("reached allowed %ld, denied %ld; refused %ld\n", reached_allowed, reached_denied,
-              refused);
+  const Attack attack = AttackNamed(argv[1]);
+  const Interferer interferer(attack.interfere, attack.in_process);
+  Print(Try([&] { return StartOnce(attack); }, attempts, attempts, until_success));
   return 0;
 }

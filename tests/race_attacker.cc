@@ -5,54 +5,24 @@
 //
 // DIRECTORY holds a/x, which is allowed, and b/x, which is not. Prints how often each was reached.
 
-#include <fcntl.h>
 #include <linux/openat2.h>
-#include <sched.h>
-#include <sys/mman.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/un.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include <atomic>
-#include <cerrno>
-#include <csignal>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
-#include <functional>
-#include <string>
-#include <thread>
-#include <vector>
+#include <cstddef>
 
+#include "tests/attacker.h"
+
+namespace callgate::attack {
 namespace {
 
-constexpr std::size_t kPage = 4096;
-
-std::string allowed, denied, directory;
+std::string allowed, denied;
 ino_t denied_inode = 0;
-std::atomic<bool> stop{false};
-
-struct Counts {
-  long allowed = 0, denied = 0, refused = 0;
-};
-
-// A buffer in which the path can be flipped by one byte.
-char* Buffer(int flags, int fd) {
-  void* page = mmap(nullptr, kPage, PROT_READ | PROT_WRITE, flags, fd, 0);
-  if (page == MAP_FAILED) std::abort();
-  std::strcpy(static_cast<char*>(page), allowed.c_str());
-  return static_cast<char*>(page);
-}
-std::size_t FlipPlace() { return directory.size() + 1; }
-
-enum class Got : std::uint8_t { kAllowed, kDenied, kNothing };
 
 // What runs beside the attempts until they are done.
 struct Attack {
@@ -73,78 +43,18 @@ Got Opened(long result, bool writing_is_denied = false) {
   return denied_one ? Got::kDenied : Got::kAllowed;
 }
 
-Attack FlipIn(char* buffer) {
-  return {
-      .attempt = [buffer] { return Opened(syscall(SYS_openat, AT_FDCWD, buffer, O_RDONLY, 0)); },
-      .interfere = [buffer] { buffer[FlipPlace()] ^= 'a' ^ 'b'; }};
-}
-
-Attack SwapLink() {
-  static std::string link = directory + "/link", next = directory + "/next";
-  (void)symlink(allowed.c_str(), link.c_str());
-  return {
-      .attempt = [] { return Opened(syscall(SYS_openat, AT_FDCWD, link.c_str(), O_RDONLY, 0)); },
-      .interfere =
-          [] {
-            static bool turn = false;
-            turn = !turn;
-            (void)symlink((turn ? denied : allowed).c_str(), next.c_str());
-            rename(next.c_str(), link.c_str());
-          }};
-}
-
 Attack SwapDescriptor() {
   // By open, about which the policy says nothing: b itself is not what is denied.
-  auto directory_named = [](const char* name) {
-    return static_cast<int>(syscall(SYS_open, (directory + name).c_str(), O_PATH | O_CLOEXEC));
-  };
-  static int a = directory_named("/a");
-  static int b = directory_named("/b");
-  static int used = fcntl(a, F_DUPFD_CLOEXEC, 100);
-  return {.attempt = [] { return Opened(syscall(SYS_openat, used, "x", O_RDONLY, 0)); },
-          .interfere =
-              [] {
-                static bool turn = false;
-                turn = !turn;
-                dup2(turn ? b : a, used);
-              }};
+  ChangingDirectory used = DescriptorThatChanges([](const char* path) {
+    return static_cast<int>(syscall(SYS_open, path, O_PATH | O_CLOEXEC));
+  });
+  return {.attempt = [used] { return Opened(syscall(SYS_openat, used.fd, "x", O_RDONLY, 0)); },
+          .interfere = used.interfere};
 }
 
 Attack SwapWorkingDirectory() {
   return {.attempt = [] { return Opened(syscall(SYS_openat, AT_FDCWD, "x", O_RDONLY, 0)); },
-          .interfere =
-              [] {
-                static bool turn = false;
-                turn = !turn;
-                (void)chdir((directory + (turn ? "/b" : "/a")).c_str());
-              }};
-}
-
-Attack Remap() {
-  static char* good = Buffer(MAP_PRIVATE | MAP_ANONYMOUS, -1);
-  return {.attempt = [] { return Opened(syscall(SYS_openat, AT_FDCWD, good, O_RDONLY, 0)); },
-          .interfere =
-              [] {
-                static bool turn = false;
-                turn = !turn;
-                munmap(good, kPage);
-                (void)mmap(good, kPage, PROT_READ | PROT_WRITE,
-                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
-                std::strcpy(good, (turn ? denied : allowed).c_str());
-              }};
-}
-
-Attack WriteMemfd() {
-  static int fd = memfd_create("path", MFD_CLOEXEC);
-  (void)ftruncate(fd, kPage);
-  char* buffer = Buffer(MAP_SHARED, fd);
-  Attack attack = FlipIn(buffer);
-  attack.interfere = [] {
-    static bool turn = false;
-    turn = !turn;
-    (void)pwrite(fd, turn ? "b" : "a", 1, static_cast<off_t>(FlipPlace()));
-  };
-  return attack;
+          .interfere = ChangeDirectory};
 }
 
 // Creates a/new while somebody puts a link to b/x under that name.
@@ -189,12 +99,7 @@ Attack SwapObject() {
                 if ((status.st_mode & 07777) == 0600) return Got::kDenied;
                 return result < 0 ? Got::kNothing : Got::kAllowed;
               },
-          .interfere =
-              [] {
-                static bool turn = false;
-                turn = !turn;
-                dup2(turn ? b : a, used);
-              }};
+          .interfere = [] { dup2(Alternate() ? b : a, used); }};
 }
 
 // Two sockets that a message can go to; the name in it is flipped, or the pointer to the name.
@@ -249,8 +154,7 @@ Attack FlipAddress(bool by_pointer) {
 // What is bound to a directory.
 Attack FlipSource() {
   static std::string target = directory + "/t";
-  static char* source = Buffer(MAP_PRIVATE | MAP_ANONYMOUS, -1);
-  *std::strrchr(source, '/') = 0;  // a or b, not a/x or b/x
+  static char* source = PageWith(directory + "/a", MAP_PRIVATE | MAP_ANONYMOUS, -1);
   return {.attempt =
               [] {
                 long result = syscall(SYS_mount, source, target.c_str(), nullptr, MS_BIND, nullptr);
@@ -300,17 +204,16 @@ Attack FlipLimit() {
 }
 
 Attack AttackNamed(const std::string& kind) {
-  if (kind == "flip") return FlipIn(Buffer(MAP_PRIVATE | MAP_ANONYMOUS, -1));
-  if (kind == "shared_page") {
-    Attack attack = FlipIn(Buffer(MAP_SHARED | MAP_ANONYMOUS, -1));
-    attack.in_process = true;
-    return attack;
+  if (auto path = PathThatChanges(kind, "/x")) {
+    return {.attempt =
+                [path = path->path] {
+                  return Opened(syscall(SYS_openat, AT_FDCWD, path, O_RDONLY, 0));
+                },
+            .interfere = path->interfere,
+            .in_process = path->in_process};
   }
-  if (kind == "symlink") return SwapLink();
   if (kind == "dup2") return SwapDescriptor();
   if (kind == "chdir") return SwapWorkingDirectory();
-  if (kind == "munmap") return Remap();
-  if (kind == "memfd") return WriteMemfd();
   if (kind == "plant") return PlantLink();
   if (kind == "how") return FlipFlags();
   if (kind == "object") return SwapObject();
@@ -319,46 +222,17 @@ Attack AttackNamed(const std::string& kind) {
   if (kind == "mount") return FlipSource();
   if (kind == "nice") return FlipNice();
   if (kind == "limit") return FlipLimit();
-  std::fprintf(stderr, "unknown attack %s\n", kind.c_str());
-  std::exit(2);
+  EndAsUnknown(kind);
 }
 
-// A thread, or a process that shares the memory.
-class Interferer {
- public:
-  explicit Interferer(const Attack& attack) {
-    if (!attack.in_process) {
-      thread_ = std::thread([&attack] {
-        while (!stop) attack.interfere();
-      });
-      return;
-    }
-    process_ = fork();
-    if (process_ == 0) {
-      prctl(PR_SET_PDEATHSIG, SIGKILL);
-      while (true) attack.interfere();
-    }
-  }
-  ~Interferer() {
-    stop = true;
-    if (thread_.joinable()) thread_.join();
-    if (process_ > 0) {
-      kill(process_, SIGKILL);
-      waitpid(process_, nullptr, 0);
-    }
-  }
-
- private:
-  std::thread thread_;
-  pid_t process_ = 0;
-};
-
 }  // namespace
+}  // namespace callgate::attack
 
 int main(int argc, char** argv) {
+  using namespace callgate::attack;
   if (argc != 5) return 2;
-  long attempts = std::atol(argv[2]);
-  bool until_success = std::string(argv[3]) == "until-success";
+  const long attempts = std::atol(argv[2]);
+  const bool until_success = std::string(argv[3]) == "until-success";
   directory = argv[4];
   allowed = directory + "/a/x";
   denied = directory + "/b/x";
@@ -366,28 +240,10 @@ int main(int argc, char** argv) {
   if (stat(denied.c_str(), &status) < 0 || chdir((directory + "/a").c_str()) < 0) return 3;
   denied_inode = status.st_ino;
 
-  Attack attack = AttackNamed(argv[1]);
-  Counts counts;
-  {
-    Interferer interferer(attack);
-    // On a busy machine it can take long until the allowed file is what is met.
-    long most = until_success ? attempts : attempts * 100;
-    for (long i = 0; i < attempts || (counts.allowed == 0 && i < most); ++i) {
-      switch (attack.attempt()) {
-        case Got::kAllowed:
-          ++counts.allowed;
-          break;
-        case Got::kDenied:
-          ++counts.denied;
-          break;
-        case Got::kNothing:
-          ++counts.refused;
-          break;
-      }
-      if (until_success && counts.denied > 0) break;
-    }
-  }
-  std::printf("reached allowed %ld, denied %ld; refused %ld\n", counts.allowed, counts.denied,
-              counts.refused);
+  const Attack attack = AttackNamed(argv[1]);
+  const Interferer interferer(attack.interfere, attack.in_process);
+  // On a busy machine it can take long until the allowed file is what is met.
+  const long most = until_success ? attempts : attempts * 100;
+  Print(Try(attack.attempt, attempts, most, until_success));
   return 0;
 }
