@@ -293,7 +293,7 @@ SysResult<kernel::WaitEvent> FakeKernel::Wait(pid_t tid, int options) {
   return (options & WNOHANG) != 0 ? SysResult<kernel::WaitEvent>(kernel::WaitEvent{})
                                   : std::unexpected(EDEADLK);
 }
-SysResult<void> FakeKernel::SignalProcess(int, int) { return std::unexpected(ESRCH); }
+SysResult<void> FakeKernel::SignalProcess(int, int) { return Answer(signal_process_error); }
 
 SysResult<void> FakeKernel::SendSignal(pid_t, pid_t tid, int signal) {
   std::lock_guard lock(mutex_);

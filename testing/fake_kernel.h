@@ -65,6 +65,7 @@ class FakeKernel final : public kernel::Kernel {
   kernel::Registers registers{};         // of the program
   std::uint64_t event_message = 0;
   siginfo_t signal_info{};
+  int signal_process_error = ESRCH;      // whoever a pidfd is of is gone
   std::uint32_t call_arch = 0xc000003e;  // AUDIT_ARCH_X86_64
 
   // --- what was done to it

@@ -375,6 +375,18 @@ class Ask(Supervised):
         self.ends(terminal)
         self.assertEqual(self.said(), "b'one\\n'\nb'one\\n'\n1\n")
 
+    def test_helper_makes_what_a_person_allows(self):
+        """Of a program in a user namespace of its own, where a process that has entered it makes the calls."""
+        program = textwrap.dedent(SAYS) + "read(); read()\nsay(os.getuid())"
+        terminal = self.on_terminal("", command=["unshare", "--user", "--map-root-user", PYTHON, "-I", "-c", program])
+        terminal.expect(CHOICES)
+        self.assertIn("  filename  " + str(self.at.resolve()) + "/no/secret\r\n", terminal.screen)
+        terminal.type("a\r")
+        terminal.expect(CHOICES)
+        terminal.type("d\r")
+        self.ends(terminal)
+        self.assertEqual(self.said(), "secret\n1\n0\n")
+
     def test_two_layers_that_ask_are_one_question(self):
         second = self.at / "second.cg"
         second.write_text(ASKING.replace("DIR", str(self.at)))

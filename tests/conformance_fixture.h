@@ -106,6 +106,8 @@ void ProbeAttributesAt(const std::string& call);
 // utime, utimes, futimesat.
 void ProbeOldTimes(const std::string& call);
 
+// conformance_moving.cc: chdir, fchdir, chroot.
+void ProbeMoves(const std::string& call);
 // conformance_exec.cc: execve and execveat.
 void ProbeStarts(const std::string& call);
 // A copy of the prober that was started by ProbeStarts prints what it was given. False: it is none.

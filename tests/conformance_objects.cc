@@ -212,12 +212,13 @@ void ProbeObjectCalls(const std::string& call) {
       return result;
     });
   }
-  if (call == "getdents64") {
+  if (call == "getdents" || call == "getdents64") {
+    const bool is_old = call == "getdents";
     // What there is, whatever the order; the second call goes on where the first has ended.
-    ProbeObjects(call, {0, 10, 24, 60, 4096, 200'000, -1}, [](std::uint64_t fd, long size) {
+    ProbeObjects(call, {0, 10, 24, 60, 4096, 200'000, -1}, [is_old](std::uint64_t fd, long size) {
       std::vector<char> buffer(300'000);
       auto next = [&] {
-        return syscall(SYS_getdents64, fd,
+        return syscall(is_old ? SYS_getdents : SYS_getdents64, fd,
                        size == -1 ? const_cast<char*>(kBadPointer) : buffer.data(),
                        size == -1 ? 4096 : size);
       };
@@ -227,7 +228,7 @@ void ProbeObjectCalls(const std::string& call) {
         for (long at = 0; at < got;) {
           std::uint16_t length = 0;
           std::memcpy(&length, &buffer[static_cast<std::size_t>(at) + 16], sizeof length);
-          names.emplace_back(&buffer[static_cast<std::size_t>(at) + 19]);
+          names.emplace_back(&buffer[static_cast<std::size_t>(at) + (is_old ? 18 : 19)]);
           at += length;
         }
       }

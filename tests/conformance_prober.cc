@@ -413,6 +413,7 @@ void Probe(char** argv) {
     if (probe != kProbes.end()) probe->second();
     ProbeTelling(argv[2]);
     ProbeStarts(argv[2]);
+    ProbeMoves(argv[2]);
     ProbeObjectCalls(argv[2]);
     ProbeOldTimes(argv[2]);
     ProbeSending(argv[2]);

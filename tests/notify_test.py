@@ -16,6 +16,8 @@ import unittest
 from supervised import POLICY, Supervised
 
 ASKING = POLICY.replace('else -> errno(EACCES)', 'path under "DIR/no" -> notify; else -> errno(EACCES)')
+# Of a program that is root of a user namespace of its own, where a helper makes its calls.
+ELSEWHERE = ["unshare", "--user", "--map-root-user"]
 READS = """
     for i in range(COUNT):
         try: print(open("../no/secret").read(), end="")
@@ -232,6 +234,57 @@ class Notify(Supervised):
             policy="default: allow\nsocket: else -> notify\n")
         self.assertEqual((status, out), (0, "97\n"))
         self.assertEqual([q["inputs"] for q in asked], [{}, {}])
+
+    def test_helper_makes_what_is_allowed(self):
+        """Of a program in a user namespace of its own, where a process that has entered it makes the calls."""
+        asked = []
+        program = """
+            import os
+            open("made", "w").close()
+            for name, owner in (("made", 0), ("made", 1), ("../no/secret", 0)):
+                try: os.chown(name, owner, 0); print("done", flush=True)
+                except OSError as error: print(error.errno, flush=True)"""
+        def answer(question):
+            return {"verdict": "allow"} if question["inputs"]["filename"].endswith("made") else {"verdict": "errno(EDOM)"}
+        (self.at / "ok").chmod(0o777)
+        _, out, err = self.with_handler(program, self.answering(answer, asked), prefix=ELSEWHERE,
+                                        extra="chown: else -> notify\n")
+        # 22: the namespace has no such user, says who makes the call there.
+        self.assertEqual(out, "done\n22\n33\n", err)
+        here = str(self.at.resolve())
+        self.assertEqual([q["inputs"]["filename"] for q in asked], [here + "/ok/made"] * 2 + [here + "/no/secret"])
+
+    def test_helper_opens_what_was_told(self):
+        """The name leads elsewhere by the time of the answer."""
+        (self.at / "no" / "other").write_text("other\n")
+        link = self.at / "ok" / "link"
+        link.symlink_to("../no/secret")
+        def answer(question):
+            link.unlink()
+            link.symlink_to("../no/other")
+            return {"verdict": "allow"}
+        _, out, err = self.with_handler('print(open("link").read(), end="")', self.answering(answer), prefix=ELSEWHERE)
+        self.assertEqual(out, "secret\n", err)
+
+    def test_helper_whose_handler_is_dead_makes_nothing(self):
+        _, out, err = self.with_handler(READS.replace("COUNT", "2"), lambda end: end.close(), prefix=ELSEWHERE)
+        self.assertEqual(out, "1\n1\n", err)
+
+    def test_where_it_goes_must_be_what_was_told(self):
+        """A directory that is swapped while the handler thinks."""
+        link = self.at / "ok" / "link"
+        link.symlink_to("in")
+        (self.at / "ok" / "in").mkdir()
+        def answer(question):
+            if swaps:
+                link.unlink()
+                link.symlink_to("../no")
+            return {"verdict": "allow"}
+        for swaps, wanted, status in ((False, str(self.at.resolve()) + "/ok/in\n", 0), (True, "", -signal.SIGKILL)):
+            got, out, err = self.with_handler("import os; os.chdir('link'); print(os.getcwd())", self.answering(answer),
+                                              extra="chdir: else -> notify\n")
+            self.assertEqual((got, out), (status, wanted), err)
+        self.assertIn("it has come to " + str(self.at.resolve()) + "/no: killed before its next instruction", err)
 
     def test_address_is_told_in_parts(self):
         asked = []

@@ -30,10 +30,10 @@ class Supervised(unittest.TestCase):
         (self.at / "no").mkdir()
         (self.at / "no" / "secret").write_text("secret\n")
 
-    def start(self, program, extra="", policy=POLICY, options=(), **more):
+    def start(self, program, extra="", policy=POLICY, options=(), prefix=(), **more):
         path = self.at / "p.cg"
         path.write_text(policy.replace("DIR", str(self.at)) + extra.replace("DIR", str(self.at)))
-        command = [CALLGATE, "run", *options, str(path), "--", PYTHON, "-I", "-c", textwrap.dedent(program)]
+        command = [CALLGATE, "run", *options, str(path), "--", *prefix, PYTHON, "-I", "-c", textwrap.dedent(program)]
         self.started = subprocess.Popen(command, cwd=self.at / "ok", stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                         **more)
         return self.started

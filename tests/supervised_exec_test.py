@@ -181,11 +181,18 @@ class Starts(unittest.TestCase):
             outcomes = [(line["class"], line["outcome"]) for line in lines if line.get("syscall") == "execve"]
             self.assertEqual(outcomes, [("pinned", "done"), ("pinned", "killed")])
 
-    def test_user_namespace_of_its_own_is_refused(self):
-        for out, err in self.run_program('filename in {"/usr/bin/unshare", "/usr/bin/true"}', """
-                print(subprocess.run(["unshare", "-Ur", "true"], stderr=subprocess.DEVNULL).returncode, start("true"))"""):
-            self.assertEqual(out, "126")
-            self.assertIn("the caller is in another user namespace; the supervisor cannot act as it", err)
+    def test_in_a_user_namespace_of_its_own(self):
+        """By the names it has in our root; with mounts of its own they are the program's to give."""
+        program = """
+            for namespaces, name in ("-Ur", "true"), ("-Ur", "id"), ("-Ur", "DIR/s"), ("-Urm", "true"):
+                print(subprocess.run(["unshare", namespaces, name], stderr=subprocess.DEVNULL).returncode, end=" ", flush=True)"""
+        rule = 'filename in {"/usr/bin/unshare", "/usr/bin/true", "DIR/s", "/usr/bin/dash"}'
+        self.files = {"s": "#!/bin/sh\nexit 7\n"}
+        for out, err in self.run_program(rule, program):
+            self.assertEqual(out, "0 126 7 126", err)
+            self.assertIn("other mounts, and could give files any name", err)
+        names = "mount, umount2, move_mount, open_tree, open_tree_attr, fsmount, chroot, pivot_root, setns\n"
+        self.expect(rule, program, "0 126 7 0", policy="default: allow\n" + names + "execve, execveat: {}; else -> errno(EACCES)\n")
 
     def test_unreadable_program_is_killed(self):
         """A supervisor without privilege cannot see what was loaded."""

@@ -23,6 +23,7 @@ namespace {
 
 const std::string kProgram = CALLGATE_BINARY_DIR "/bin/callgate";
 const std::string kAttacker = CALLGATE_BINARY_DIR "/tests/race_attacker";
+const std::string kMoveAttacker = CALLGATE_BINARY_DIR "/tests/move_attacker";
 const std::string kExecAttacker = CALLGATE_BINARY_DIR "/tests/exec_attacker";
 
 struct Reached {
@@ -164,11 +165,12 @@ class ExecRace : public Race {
   }
 
   Reached AttackExec(const std::string& verdict, long attempts, const char* until) {
-    // Each also stands for what it needs to be about: one file, one argument, one variable.
+    // Each also stands for what it needs to be about: one file, one argument, one variable. The
+    // last one lets the attacker itself start, where another program comes first.
     std::string rule = fmt::format(
         "filename in {{\"{0}/a/x\", \"{0}/s\"}} && argv[0] != \"\" && argv[1] != \"b\" && "
-        "envp.MODE == \"a\"{1}; else -> errno(EACCES)\n",
-        directory_, verdict);
+        "envp.MODE == \"a\"{1}; filename == \"{2}\"; else -> errno(EACCES)\n",
+        directory_, verdict, std::filesystem::canonical(kExecAttacker).string());
     return Run(kExecAttacker, attempts, until,
                "default: allow\nexecve: " + rule + "execveat: " + rule);
   }
@@ -183,6 +185,13 @@ TEST_P(ExecRace, NeverStartsWhatIsDenied) {
   EXPECT_EQ(reached.allowed + reached.refused, attempts);
 }
 
+TEST_P(ExecRace, NeverStartsWhatIsDeniedFromAUserNamespace) {
+  prefix_ = "unshare --user --map-root-user ";
+  Reached reached = AttackExec("", Attempts() / 5, "all");
+  EXPECT_EQ(reached.denied, 0);
+  if (StartsNothing()) EXPECT_EQ(reached.allowed, 0);
+}
+
 TEST_P(ExecRace, IsWonAgainstContinueUnchecked) {
   Reached reached = AttackExec(" -> continue_unchecked", 400'000, "until-success");
   EXPECT_EQ(reached.denied, 1);
@@ -195,6 +204,59 @@ INSTANTIATE_TEST_SUITE_P(Attacks, ExecRace,
                                          Kind{"exec_script"}, Kind{"exec_dup2"}, Kind{"exec_chdir"},
                                          Kind{"exec_argument"}, Kind{"exec_argv"},
                                          Kind{"exec_variable"}, Kind{"exec_untraced"}),
+                         [](const auto& test) { return test.param.name; });
+
+// The same for where a process goes.
+class MoveRace : public Race {
+ protected:
+  MoveRace() {
+    // A chroot needs a capability.
+    if (Name() == "move_chroot") prefix_ = "unshare --user --map-root-user ";
+  }
+
+  std::string_view Name() const { return GetParam().name; }
+  Reached AttackMove(const std::string& verdict, long attempts, const char* until) {
+    const std::string rules = fmt::format(
+        "default: allow\n"
+        "io_uring_setup, landlock_restrict_self: else -> errno(ENOSYS)\n"
+        "chdir: filename in {{\"/\", \"{0}\", \"{0}/a\"}}{1}; else -> errno(EACCES)\n"
+        "fchdir: fd.path == \"{0}/a\"{1}; else -> errno(EACCES)\n"
+        "chroot: filename == \"{0}/a\"{1}; else -> errno(EACCES)\n",
+        directory_, verdict);
+    return Run(kMoveAttacker, attempts, until, rules);
+  }
+  // Nobody may go anywhere who could be watched there, or is not traced.
+  bool GoesNowhere() const {
+    return Name() == "move_peer" || Name() == "move_thread" || Name() == "move_untraced";
+  }
+};
+
+TEST_P(MoveRace, NeverGetsToWhatIsDenied) {
+  const long attempts = Attempts();
+  Reached reached = AttackMove("", attempts, "all");
+  EXPECT_EQ(reached.denied, 0);
+  EXPECT_EQ(reached.allowed == 0, GoesNowhere());
+  EXPECT_GE(reached.allowed + reached.refused, attempts);
+}
+
+TEST_P(MoveRace, NeverGetsToWhatIsDeniedFromAUserNamespace) {
+  prefix_ = "unshare --user --map-root-user ";
+  Reached reached = AttackMove("", Attempts() / 5, "all");
+  EXPECT_EQ(reached.denied, 0);
+  EXPECT_EQ(reached.allowed == 0, GoesNowhere());
+}
+
+TEST_P(MoveRace, IsWonAgainstContinueUnchecked) {
+  Reached reached = AttackMove(" -> continue_unchecked", 400'000, "until-success");
+  EXPECT_EQ(reached.denied, 1);
+}
+
+INSTANTIATE_TEST_SUITE_P(Attacks, MoveRace,
+                         testing::Values(Kind{"move_flip"}, Kind{"move_shared_page"},
+                                         Kind{"move_memfd"}, Kind{"move_munmap"},
+                                         Kind{"move_symlink"}, Kind{"move_dup2"},
+                                         Kind{"move_chroot"}, Kind{"move_peer"},
+                                         Kind{"move_thread"}, Kind{"move_untraced"}),
                          [](const auto& test) { return test.param.name; });
 
 }  // namespace

@@ -58,6 +58,28 @@ class Meets(Supervised):
         self.assertEqual(counts["outcomes"]["EACCES"], 1)
         self.assertEqual(counts["decisions"], sum(counts["outcomes"].values()))
 
+    def test_audit_log_has_the_class_that_the_plan_gives(self):
+        decisions, _ = self.audited("""
+            import os
+            with open("made", "w") as made:
+                os.fchmod(made.fileno(), 0o600)
+                os.setxattr(made.fileno(), "user.x", b"")""", extra="""
+fchmod: fd.path under "DIR/ok" && fd.type == file; else -> errno(EACCES)
+fsetxattr: fd.path under "DIR/ok" && name == "user.x"; else -> errno(EACCES)
+""")
+        self.assertEqual([(d["syscall"], d["class"]) for d in decisions],
+                         [("openat", "copied"), ("fchmod", "object"), ("fsetxattr", "copied")])
+
+    def test_clone3_is_refused_by_its_fields(self):
+        _, out, err = self.run_program("""
+            import ctypes
+            libc = ctypes.CDLL(None, use_errno=True)
+            for flags in 0x10000000, 0x10000100, 0:
+                args = (ctypes.c_uint64 * 11)(flags, 0, 0, 0, 17)
+                print(libc.syscall(435, args, 88), ctypes.get_errno(), flush=True)""",
+            extra="clone3: args.flags has CLONE_NEWUSER -> errno(EPERM); else -> errno(ENOSYS)\n")
+        self.assertEqual(out, "-1 1\n-1 1\n-1 38\n", err)
+
     def test_audit_log_has_calls_that_registers_refuse(self):
         status, out, _ = self.run_program("print(1)", options=["--audit-fd", "1"],
                                           policy="default: allow\nmemfd_create: else -> errno(EMFILE)\n")

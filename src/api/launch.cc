@@ -16,6 +16,7 @@
 #include "api/compile.h"
 #include "api/impl.h"
 #include "api/outside.h"
+#include "api/shared_places.h"
 #include "fmt/format.h"
 #include "graph/combine.h"
 #include "kernel/kernel.h"
@@ -114,13 +115,13 @@ launch::Explanation Explain(const LayerVerdict& winner, const abi::Call& call) {
   return explanation;
 }
 
-// Does a rule judge programs that are started by what they are, or leave them to somebody outside?
-bool JudgesExec(const std::vector<Policy>& layers) {
-  return std::ranges::any_of(layers, [](const Policy& layer) {
+// Does a rule let callers make such calls after a look, or leave them to somebody outside?
+bool Judges(policy::Performance how, const std::vector<Policy>& layers) {
+  return std::ranges::any_of(layers, [how](const Policy& layer) {
     const policy::TypedPolicy& typed = layer.impl().typed;
     if (IsLeft(typed.default_action) || IsLeft(typed.unknown_action)) return true;
-    return std::ranges::any_of(policy::PlanPolicy(typed), [](const policy::PlannedRule& rule) {
-      return rule.performance == policy::Performance::kPinned;
+    return std::ranges::any_of(policy::PlanPolicy(typed), [how](const policy::PlannedRule& rule) {
+      return rule.performance == how;
     });
   });
 }
@@ -165,6 +166,7 @@ struct Judgement {
   std::map<std::string, std::string> inputs = {};  // with `audits`
   std::string answer = {};                         // from outside
   bool has_looked = false;
+  policy::Soundness looked_at = policy::Soundness::kRegister;  // with `audits`
 };
 // The last answer stays in `judgement`, which must outlive the function.
 supervise::DecideFunction DecideBy(const std::vector<Policy>& layers, bool audits,
@@ -174,6 +176,7 @@ supervise::DecideFunction DecideBy(const std::vector<Policy>& layers, bool audit
     policy::LookFunction recorded = look;
     if (audits && look) {
       recorded = [&](const policy::DeepSubject& subject) {
+        judgement.looked_at = std::max(judgement.looked_at, policy::SoundnessOf(subject.kind));
         policy::DeepValue value = look(subject);
         judgement.inputs[subject.name] = TextOf(value);
         return value;
@@ -183,9 +186,22 @@ supervise::DecideFunction DecideBy(const std::vector<Policy>& layers, bool audit
     return judgement.winner.verdict.action;
   };
 }
-launch::Decision DecisionOf(const Judgement& judgement, const launch::Explanation& why) {
+// As `callgate plan` calls it. Whoever is asked outside is told copies, whatever the rule looks at.
+std::string_view LookOf(const Judgement& judgement, const abi::Call& call) {
+  if (!judgement.has_looked) return "registers";
+  auto arch = abi::ArchOfCall(call.arch, call.nr);
+  const abi::Syscall* syscall = arch ? abi::FindSyscall(*arch, call.nr) : nullptr;
+  if (syscall != nullptr && policy::CallerMakes(policy::PerformanceOf(*arch, syscall->name))) {
+    return "pinned";
+  }
+  const bool at_object = judgement.looked_at == policy::Soundness::kObject;
+  return at_object && judgement.answer.empty() ? "object" : "copied";
+}
+
+launch::Decision DecisionOf(const Judgement& judgement, const launch::Explanation& why,
+                            const abi::Call& call) {
   const policy::Verdict& verdict = judgement.winner.verdict;
-  return {.has_looked = judgement.has_looked,
+  return {.looked_at = LookOf(judgement, call),
           .inputs = {judgement.inputs.begin(), judgement.inputs.end()},
           .action = policy::ToString(verdict.action, verdict.arch.value_or(abi::NativeArch())),
           .answer = judgement.answer,
@@ -218,7 +234,7 @@ launch::AnswerFunction AnswerBy(const std::shared_ptr<supervise::Engine>& engine
     bool refused = outcome.kind == Kind::kRefused || outcome.kind == Kind::kKilled;
     if (refused || audits) why = Explain(judgement.winner, turn.notification.call);
     if (audits) {
-      answered.decision = DecisionOf(judgement, why);
+      answered.decision = DecisionOf(judgement, why, turn.notification.call);
       answered.decision->is_gone = outcome.kind == Kind::kGone;
       answered.decision->errno_value = outcome.errno_value;
     }
@@ -233,27 +249,25 @@ launch::AnswerFunction AnswerBy(const std::shared_ptr<supervise::Engine>& engine
   };
 }
 
-launch::JudgeExecFunction JudgeExecBy(const std::shared_ptr<supervise::Engine>& engine,
-                                      const std::vector<Policy>& layers, bool audits) {
-  return
-      [engine, layers, audits](pid_t pid, pid_t former_tid) -> std::optional<launch::RefusedExec> {
-        Judgement judgement;
-        supervise::Outcome outcome =
-            engine->HandleExec(pid, former_tid, DecideBy(layers, audits, judgement));
-        if (outcome.kind != supervise::Outcome::Kind::kKilled) return std::nullopt;
-        // What could not be looked at was not asked about.
-        LayerVerdict& winner = judgement.winner;
-        if (winner.layer == nullptr) winner = JudgeLayers(layers, outcome.call, nullptr);
-        launch::RefusedExec refused{.call = outcome.call, .why = Explain(winner, outcome.call)};
-        refused.why.verdict = abi::kKillProcess;
-        refused.why.kills = true;
-        refused.why.reason = std::move(outcome.reason);
-        if (audits) {
-          refused.decision = DecisionOf(judgement, refused.why);
-          refused.decision->has_looked = true;  // or tried to
-        }
-        return refused;
-      };
+// Judges once more what a caller was let make, by asking the engine in one of its ways.
+template <typename Ask>
+std::optional<launch::RefusedLater> JudgeLater(const std::vector<Policy>& layers, bool audits,
+                                               Ask ask) {
+  Judgement judgement;
+  supervise::Outcome outcome = ask(DecideBy(layers, audits, judgement));
+  if (outcome.kind != supervise::Outcome::Kind::kKilled) return std::nullopt;
+  // What could not be looked at was not asked about.
+  LayerVerdict& winner = judgement.winner;
+  if (winner.layer == nullptr) winner = JudgeLayers(layers, outcome.call, nullptr);
+  launch::RefusedLater refused{.call = outcome.call, .why = Explain(winner, outcome.call)};
+  refused.why.verdict = abi::kKillProcess;
+  refused.why.kills = true;
+  refused.why.reason = std::move(outcome.reason);
+  if (audits) {
+    judgement.has_looked = true;  // or tried to
+    refused.decision = DecisionOf(judgement, refused.why, refused.call);
+  }
+  return refused;
 }
 
 // What performing needs of the kernel.
@@ -302,10 +316,12 @@ std::expected<launch::LaunchPlan, LaunchError> MakePlan(LaunchOptions options) {
   }
 
   if (asks) options.layers.push_back(TerminalGuard());
+  const bool judges_return = Judges(policy::Performance::kHeld, options.layers);
+  if (judges_return) options.layers.push_back(SharedPlacesGuard());
   launch::LaunchPlan plan;
   plan.argv = options.argv;
   policy::LowerOptions lower;
-  bool judges_exec = JudgesExec(options.layers);
+  const bool judges_exec = Judges(policy::Performance::kPinned, options.layers);
   if (options.supervisor) lower.filter_action = std::bind_front(FilterAction, judges_exec);
   base::Result<bpf::Program> filter = CompileLayers(options.layers, lower);
   if (!filter) return fail(filter.error().ToString());
@@ -325,8 +341,21 @@ std::expected<launch::LaunchPlan, LaunchError> MakePlan(LaunchOptions options) {
         Outside::Setup{.notify_fd = options.notify_fd, .asks = asks}, options.layers);
     supervision.terminal_fd = outside->terminal();
     supervision.answer = AnswerBy(engine, outside, options.layers, options.audit_fd >= 0);
-    if (judges_exec)
-      supervision.judge_exec = JudgeExecBy(engine, options.layers, options.audit_fd >= 0);
+    const bool audits = options.audit_fd >= 0;
+    if (judges_exec) {
+      supervision.judge_exec = [engine, layers = options.layers, audits](pid_t pid, pid_t former) {
+        return JudgeLater(layers, audits, [&](const supervise::DecideFunction& decide) {
+          return engine->HandleExec(pid, former, decide);
+        });
+      };
+    }
+    if (judges_return) {
+      supervision.judge_return = [engine, layers = options.layers, audits](pid_t tid) {
+        return JudgeLater(layers, audits, [&](const supervise::DecideFunction& decide) {
+          return engine->HandleReturn(tid, decide);
+        });
+      };
+    }
   }
   // Where Yama restricts tracing, memory can be read of traced processes only.
   supervision.explain_deaths = explain_deaths || supervised != nullptr;

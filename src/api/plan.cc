@@ -77,19 +77,24 @@ std::vector<PlannedRule> Policy::Plan() const {
     }
     bool performs = rule.performance != policy::Performance::kNone;
     if (performs) shown.performed = policy::Describe(rule.performance);
-    bool pinned = rule.performance == policy::Performance::kPinned;
-    shown.cost = pinned
+    const bool loads = rule.performance == policy::Performance::kPinned;
+    const bool moves = rule.performance == policy::Performance::kHeld;
+    shown.cost = loads
                      ? "a notification, a look at the caller, and a stop before the program starts"
-                 : performs                 ? "a notification, and the call made by the supervisor"
+                 : moves    ? "a notification, a look at the caller, and a stop behind the call"
+                 : performs ? "a notification, and the call made by the supervisor"
                  : rule.NeedsLook()         ? "a notification, and a look at the caller"
                  : shown.needs_supervisor() ? "a notification"
                                             : "tests in the kernel";
     shown.guarantee =
         Any(rule, Soundness::kUnchecked)
             ? "none where it is continued unchecked: another thread can change what was looked at"
-        : pinned
+        : loads
             ? "what was loaded is judged before its first instruction; if it is not allowed the "
               "process is killed"
+        : moves
+            ? "where the caller has come to is judged before its next instruction; if it is not "
+              "allowed the process is killed"
         : Any(rule, Soundness::kCopied)
             ? "decided and performed on one copy, which no other thread can change"
         : rule.NeedsLook() ? "decided and performed on one duplicate of the descriptor"

@@ -38,7 +38,8 @@ using ExplainFunction = std::function<Explanation(const abi::Call&)>;
 
 // What was decided about a call, for the audit log.
 struct Decision {
-  bool has_looked = false;  // behind registers
+  // What had to be looked at: "registers", "object", "copied" or "pinned" (policy::Soundness).
+  std::string_view looked_at = "registers";
   // What was copied and looked at, as the policy names it.
   std::vector<std::pair<std::string, std::string>> inputs = {};
   std::string action = {};  // of the rule: "allow"
@@ -61,20 +62,23 @@ using AnswerFunction = std::function<Answered(const supervise::Turn&)>;
 
 // Judges what `pid`, which stands at its exec stop, has loaded; `former_tid` made the call.
 // nullopt: it may run. Else it is killed, and this reported.
-struct RefusedExec {
+struct RefusedLater {
   abi::Call call;
   Explanation why;
   std::optional<Decision> decision = {};  // as in Answered
 };
-using JudgeExecFunction = std::function<std::optional<RefusedExec>(pid_t pid, pid_t former_tid)>;
+using JudgeExecFunction = std::function<std::optional<RefusedLater>(pid_t pid, pid_t former_tid)>;
+// The same of a thread that stands at any stop, if it was held behind a call (Turn::hold).
+using JudgeReturnFunction = std::function<std::optional<RefusedLater>(pid_t tid)>;
 
 enum class ReportFormat : std::uint8_t { kText, kJson };
 
 struct Supervision {
   ExplainFunction explain;
-  AnswerFunction answer = nullptr;         // empty: registers decide everything
-  JudgeExecFunction judge_exec = nullptr;  // empty: no exec is judged after the fact
-  std::function<void()> at_end = nullptr;  // after the last answer
+  AnswerFunction answer = nullptr;             // empty: registers decide everything
+  JudgeExecFunction judge_exec = nullptr;      // empty: no exec is judged after the fact
+  JudgeReturnFunction judge_return = nullptr;  // empty: nobody is held behind a call
+  std::function<void()> at_end = nullptr;      // after the last answer
   // Trace children too, so that deaths and SIGSYS traps by the filter are explained for all. Set it
   // when the policy kills or traps; where it only refuses with an errno, children stay free to be
   // traced by others, and forks cost nothing extra. (The first process and its threads are traced

@@ -14,7 +14,6 @@
 #include "launch/last_denials.h"
 #include "launch/report.h"
 #include "nlohmann/json.hpp"
-#include "policy/performed.h"
 
 namespace callgate::launch {
 namespace {
@@ -140,9 +139,7 @@ std::string AuditJson(const AuditRecord& record) {
             {"nr", call.nr},
             {"arch", fmt::format("{:#x}", call.arch)}};
   for (std::uint64_t argument : call.args) json["args"].push_back(fmt::format("{:#x}", argument));
-  const bool starts = syscall != nullptr && policy::StartsPrograms(syscall->name);
-  const char* looked = starts ? "pinned" : "copied";
-  json["class"] = decision.has_looked ? looked : "registers";
+  json["class"] = decision.looked_at;
   json["inputs"] = Json::object();
   for (const auto& [name, value] : decision.inputs) json["inputs"][name] = value;
   json["place"] = decision.place;

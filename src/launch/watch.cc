@@ -23,6 +23,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <condition_variable>
 #include <csignal>
 #include <mutex>
 #include <optional>
@@ -64,6 +65,8 @@ class Watcher {
   void HandleExec();
   // False: it is killed.
   bool HandleLaterExec(pid_t pid);
+  bool HandleReturn(pid_t tid);
+  bool HandleLater(pid_t tid, const std::optional<RefusedLater>& refused);
   void HandleThreadExit(pid_t tid);
   void HandleSigsys(pid_t tid);
   void HandleProgramEnd(int status);
@@ -71,8 +74,11 @@ class Watcher {
   bool StartDeciding();
   void HandleHangUp();
   void Wake();
-  // Another thread has written a report, or its last words.
+  // Another thread has written a report, or its last words, or wants a thread to be stopped.
   void HandleWake();
+  // Of another thread: supervise::Turn::hold. It waits for the one that traces.
+  bool Hold(pid_t tid);
+  void HandleHolds(bool may_be);
   void ReleaseProgram();
   void GiveUp(std::string_view operation, int errno_value);
   // The call that a stopped thread is in.
@@ -92,6 +98,14 @@ class Watcher {
   };
   std::mutex mutex_;
   std::optional<Failure> failure_;  // of the listener
+  struct Holding {
+    pid_t tid;
+    bool is_done = false;
+    bool is_held = false;
+  };
+  std::vector<Holding*> holds_;  // to come; nobody adds one when that is over
+  std::condition_variable held_;
+  bool holds_end_ = false;
   std::optional<supervise::Guardian> guardian_;
   std::optional<supervise::Deciders> deciders_;
   bool attached_ = false;
@@ -154,7 +168,16 @@ void Watcher::HandleExec() {
 bool Watcher::HandleLaterExec(pid_t pid) {
   auto former_tid = kernel_.EventMessage(pid);
   if (!former_tid) return true;  // ESRCH: it is dying
-  auto refused = plan_.supervision->judge_exec(pid, static_cast<pid_t>(*former_tid));
+  return HandleLater(pid, plan_.supervision->judge_exec(pid, static_cast<pid_t>(*former_tid)));
+}
+
+bool Watcher::HandleReturn(pid_t tid) {
+  if (!plan_.supervision || !plan_.supervision->judge_return) return true;
+  return HandleLater(tid, plan_.supervision->judge_return(tid));
+}
+
+// Both are the first threads of their processes.
+bool Watcher::HandleLater(pid_t pid, const std::optional<RefusedLater>& refused) {
   if (!refused) return true;
   reporter_.Denied(refused->call, pid, refused->why, ProcTarget(kernel_, pid), [] { return true; });
   auto killed = kernel_.SendSignal(pid, pid, SIGKILL);
@@ -202,6 +225,7 @@ void Watcher::HandleProgramEnd(int status) {
 }
 
 void Watcher::HandleStop(pid_t tid, int status) {
+  if (!HandleReturn(tid)) return;
   int signal = WSTOPSIG(status);
   Resume how = Resume::kContinue;
   int deliver = 0;
@@ -293,6 +317,7 @@ bool Watcher::StartDeciding() {
     decide(turn);
     if (reporter_.HasUnwritten()) Wake();
   };
+  callbacks.hold = [this](pid_t tid) { return Hold(tid); };
   guardian_.emplace(kernel_, listener_.get(), supervise::kDeadline);
   if (!guardian_->Start()) return false;
   deciders_.emplace(kernel_, listener_.get(), std::move(callbacks),
@@ -301,9 +326,31 @@ bool Watcher::StartDeciding() {
   return deciding_;
 }
 
+bool Watcher::Hold(pid_t tid) {
+  Holding holding{.tid = tid};
+  std::unique_lock lock(mutex_);
+  if (holds_end_) return false;
+  holds_.push_back(&holding);
+  Wake();
+  held_.wait(lock, [&] { return holding.is_done; });
+  return holding.is_held;
+}
+
+void Watcher::HandleHolds(bool may_be) {
+  std::lock_guard lock(mutex_);
+  holds_end_ = !may_be;
+  for (Holding* holding : holds_) {
+    holding->is_held = may_be && kernel_.Interrupt(holding->tid).has_value();
+    holding->is_done = true;
+  }
+  holds_.clear();
+  held_.notify_all();
+}
+
 void Watcher::HandleWake() {
   std::uint64_t ignored = 0;
   (void)!read(wake_.get(), &ignored, sizeof ignored);
+  if (!holds_end_) HandleHolds(true);
   std::optional<Failure> failure;
   {
     std::lock_guard lock(mutex_);
@@ -346,6 +393,7 @@ void Watcher::Run() {
 }
 
 void Watcher::Finish() {
+  HandleHolds(false);
   bool ended = !deciders_ || deciders_->Stop(std::chrono::milliseconds(kLastWordsMs));
   if (plan_.supervision && plan_.supervision->at_end) plan_.supervision->at_end();
   if (!gave_up_) HandleWake();

@@ -38,6 +38,7 @@ constexpr auto kFamilies = std::to_array<std::string_view>({
     "truncate|ftruncate",
     "truncate64|ftruncate64",
     "execve|execveat",
+    "chdir|fchdir",
     "setxattr|lsetxattr|fsetxattr|setxattrat",
     "removexattr|lremovexattr|fremovexattr|removexattrat",
     "write|writev|pwrite64|pwritev|pwritev2",

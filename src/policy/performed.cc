@@ -6,13 +6,15 @@
 namespace callgate::policy {
 namespace {
 
-constexpr std::array<PerformedCall, 84> kPerformed{{
+constexpr std::array<PerformedCall, 88> kPerformed{{
     {"accept", Performance::kOnDuplicate},
     {"accept4", Performance::kOnDuplicate},
     {"access", Performance::kOnFile},
     {"bind", Performance::kOnDuplicate},
+    {"chdir", Performance::kHeld},
     {"chmod", Performance::kOnFile},
     {"chown", Performance::kOnFile},
+    {"chroot", Performance::kHeld},
     {"connect", Performance::kOnDuplicate},
     {"creat", Performance::kReopened},
     {"execve", Performance::kPinned},
@@ -20,6 +22,7 @@ constexpr std::array<PerformedCall, 84> kPerformed{{
     {"faccessat", Performance::kOnFile},
     {"faccessat2", Performance::kOnFile},
     {"fallocate", Performance::kOnDuplicate},
+    {"fchdir", Performance::kHeld},
     {"fchmod", Performance::kOnDuplicate},
     {"fchmodat", Performance::kOnFile},
     {"fchmodat2", Performance::kOnFile},
@@ -35,6 +38,7 @@ constexpr std::array<PerformedCall, 84> kPerformed{{
     {"fstatfs", Performance::kOnDuplicate},
     {"ftruncate", Performance::kOnDuplicate},
     {"futimesat", Performance::kOnFile},
+    {"getdents", Performance::kOnDuplicate},
     {"getdents64", Performance::kOnDuplicate},
     {"getxattr", Performance::kOnFile},
     {"getxattrat", Performance::kOnFile},
@@ -105,6 +109,10 @@ Performance PerformanceOf(abi::ArchId arch, std::string_view call) {
   return found != kPerformed.end() && found->name == call ? found->how : Performance::kNone;
 }
 
+bool CallerMakes(Performance how) {
+  return how == Performance::kPinned || how == Performance::kHeld;
+}
+
 bool StartsPrograms(std::string_view call) { return call == "execve" || call == "execveat"; }
 
 std::string_view Describe(Performance how) {
@@ -125,6 +133,9 @@ std::string_view Describe(Performance how) {
       return "makes the call with the copy for the thread it names";
     case Performance::kPinned:
       return "lets the caller make the call, and judges what was loaded before its first "
+             "instruction";
+    case Performance::kHeld:
+      return "lets the caller make the call, and judges where it has come to before its next "
              "instruction";
   }
   return {};

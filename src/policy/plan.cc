@@ -22,11 +22,7 @@ namespace {
 // file.
 Soundness LookOf(const Expr& expr) {
   Soundness look = Soundness::kRegister;
-  if (expr.kind == Expr::Kind::kDeep) {
-    DeepSubject::Kind kind = expr.deep->subject.kind;
-    bool is_open = kind == DeepSubject::Kind::kDescriptor || kind == DeepSubject::Kind::kFileType;
-    look = is_open ? Soundness::kObject : Soundness::kCopied;
-  }
+  if (expr.kind == Expr::Kind::kDeep) look = SoundnessOf(expr.deep->subject.kind);
   for (const Expr& child : expr.children) look = std::max(look, LookOf(child));
   return look;
 }
@@ -79,20 +75,13 @@ const DeepSubject* FirstSubject(const Rule& rule) {
   return nullptr;
 }
 
-// What to do about calls that change the caller itself, so that nobody can make them for it.
+// What to do about calls that nobody can make for the caller, and whose outcome nobody can undo.
 std::vector<base::Note> AdviceFor(std::string_view call) {
-  if (call == "chdir" || call == "fchdir") {
-    return {
-        {"a working directory can be shared, and whoever shares it could use the new one before "
-         "it is judged",
-         {}},
-        {"rules about files hold wherever the caller stands: rule the calls that use them", {}}};
-  }
   if (call == "clone3") {
-    return {
-        {"answer it with errno(ENOSYS): C libraries then use clone, whose flags are in a "
-         "register",
-         {}}};
+    return {{"only the caller can make it, and what it has made cannot be taken back", {}},
+            {"answer it with errno(ENOSYS): C libraries then use clone, whose flags are in a "
+             "register",
+             {}}};
   }
   return {};
 }
@@ -105,8 +94,13 @@ bool CheckSubjects(const Expr& expr, abi::ArchId arch, std::string_view call, Re
   const DeepSubject& subject = expr.deep->subject;
   if (arch != abi::ArchId::kX86_64) {
     report.Error(expr.span,
-                 fmt::format("'{}' needs the supervisor, which does not yet look at calls of {}",
-                             subject.name, abi::ArchOf(arch).name));
+                 fmt::format("'{}' needs the supervisor, which does not look at calls of {}",
+                             subject.name, abi::ArchOf(arch).name),
+                 {{fmt::format("rule them by registers, or refuse them: `{}.{}: else -> "
+                               "errno(ENOSYS)`",
+                               abi::ArchOf(arch).name, call),
+                   {}},
+                  {fmt::format("and write this rule for one ABI: `x86_64.{}: …`", call), {}}});
     return false;
   }
   switch (subject.kind) {
@@ -114,10 +108,8 @@ bool CheckSubjects(const Expr& expr, abi::ArchId arch, std::string_view call, Re
     case DeepSubject::Kind::kUnixPath:
       if (PerformanceOf(arch, call) != Performance::kNone) return ok;
       report.Error(expr.span,
-                   fmt::format("'{}' needs the supervisor, which does not yet resolve the paths "
-                               "of {}",
-                               subject.name, call),
-                   AdviceFor(call));
+                   fmt::format("'{}' needs the supervisor, which does not resolve the paths of {}",
+                               subject.name, call));
       return false;
     case DeepSubject::Kind::kDescriptor:
     case DeepSubject::Kind::kFileType:
@@ -170,7 +162,7 @@ void CheckAction(PolicyAction action, base::Span span, abi::ArchId arch, const R
       report.Error(
           span,
           fmt::format("{} {} allowed here after a look at '{}', and needs the supervisor, which "
-                      "does not yet perform {}",
+                      "does not perform {}",
                       rule.syscall, action.verb == Verb::kAllow ? "is" : "can be", looked,
                       rule.syscall),
           std::move(notes));
@@ -195,6 +187,12 @@ void CheckAction(PolicyAction action, base::Span span, abi::ArchId arch, const R
 
 }  // namespace
 
+Soundness SoundnessOf(DeepSubject::Kind kind) {
+  const bool is_open =
+      kind == DeepSubject::Kind::kDescriptor || kind == DeepSubject::Kind::kFileType;
+  return is_open ? Soundness::kObject : Soundness::kCopied;
+}
+
 bool PlannedRule::NeedsLook() const {
   return std::ranges::any_of(clauses, [](const PlannedClause& clause) {
     return clause.soundness != Soundness::kRegister;
@@ -216,7 +214,7 @@ std::vector<PlannedRule> PlanPolicy(const TypedPolicy& policy) {
           // Whoever is asked is told the copies, where there are any.
           bool tells = IsLeftOutside(action) && how != Performance::kNone;
           Soundness soundness = lends || tells ? Soundness::kCopied : look;
-          if ((looks || tells) && how == Performance::kPinned) soundness = Soundness::kPinned;
+          if ((looks || tells) && CallerMakes(how)) soundness = Soundness::kPinned;
           if (looks && action.verb == Verb::kContinueUnchecked) soundness = Soundness::kUnchecked;
           if (lends || tells || (looks && action.verb == Verb::kAllow)) planned.performance = how;
           planned.clauses.push_back({clause, action, soundness});

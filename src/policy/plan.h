@@ -13,13 +13,16 @@ namespace callgate::policy {
 
 // How sure a decision is that the call it is about is the call that happens.
 enum class Soundness : std::uint8_t {
-  kRegister,  // registers only: the filter decides, nobody can change them
-  kObject,    // what a descriptor refers to: the supervisor has a duplicate and acts on that
-  kCopied,    // memory, copied once; the call is performed with the copy or refused
-  kPinned,    // memory, copied once; the caller makes the call, and what came of it is judged again
-              // before it can act
+  kRegister,   // registers only: the filter decides, nobody can change them
+  kObject,     // what a descriptor refers to: the supervisor has a duplicate and acts on that
+  kCopied,     // memory, copied once; the call is performed with the copy or refused
+  kPinned,     // memory, copied once, or a descriptor; the caller makes the call, and what came of
+               // it is judged again before it can act
   kUnchecked,  // memory, and then the kernel reads it again: another thread wins the race
 };
+
+// What a look at that makes of a decision: kObject or kCopied.
+Soundness SoundnessOf(DeepSubject::Kind kind);
 
 // What becomes of one clause of a rule.
 struct PlannedClause {

@@ -150,9 +150,10 @@ void Deciders::Lead(Seat& seat, Lock& lock) {
   seat.phase = Phase::kDeciding;
   if (std::exchange(watch_sleeps_, false)) watch_.notify_one();
   lock.unlock();
-  callbacks_.decide({.listener = listener_, .notification = seat.notification, .step_aside = [&] {
-                       return StepAside(seat);
-                     }});
+  callbacks_.decide({.listener = listener_,
+                     .notification = seat.notification,
+                     .step_aside = [&] { return StepAside(seat); },
+                     .hold = [&](pid_t tid) { return callbacks_.hold && callbacks_.hold(tid); }});
   lock.lock();
   WriteDown(seat, 0);
   seat.phase = Phase::kIdle;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <pthread.h>
+#include <sys/types.h>
 
 #include <chrono>
 #include <condition_variable>
@@ -27,6 +28,8 @@ struct Turn {
   // deadline any more, and system calls of this thread fail with EINTR once the caller is gone or
   // has a signal to attend to. False: too many wait already, so this one must not.
   std::function<bool()> step_aside = [] { return true; };
+  // Stops that thread, which waits in its call, behind it; who traces it is told. False: it cannot.
+  std::function<bool(pid_t tid)> hold = [](pid_t) { return false; };
 };
 
 // How many calls may wait at the same time for what takes as long as somebody likes. A bound, not a
@@ -50,6 +53,8 @@ class Deciders {
     std::function<void(const kernel::Notification&, Refusal)> refuse;
     // The listener is broken: nothing will be decided any more.
     std::function<void(std::string_view operation, int errno_value)> fail;
+    // As in Turn; empty: nobody traces.
+    std::function<bool(pid_t tid)> hold = nullptr;
   };
   struct Limits {
     std::size_t in_flight = kMaxInFlight;

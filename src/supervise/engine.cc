@@ -10,8 +10,9 @@
 //   answer; a descriptor is put into the target before
 //
 // The kernel is never told to go on with a call that was looked into: it would read the memory
-// again. Two exceptions: `continue_unchecked`, which the policy's author wrote, and the exec, whose
-// result is judged once more before it acts (perform_exec.cc).
+// again. Two exceptions: `continue_unchecked`, which the policy's author wrote, and what only the
+// caller can make, whose result is judged once more before it acts (perform_exec.cc,
+// perform_move.cc).
 //
 // Everything here may take long, and may run in several threads at once: deciders.cc sees to it
 // that others go on meanwhile, and that the caller is refused in the end.
@@ -41,6 +42,7 @@
 #include "supervise/identities.h"
 #include "supervise/identity.h"
 #include "supervise/inputs.h"
+#include "supervise/moves.h"
 #include "supervise/pending_signal.h"
 #include "supervise/perform.h"
 #include "supervise/refusal.h"
@@ -78,6 +80,7 @@ struct Engine::Impl {
   Outcome Look(const Turn& turn, const DecideFunction& decide, const OutsideFunction& outside,
                By by = By::kEither);
   Outcome Perform(const Turn& turn, CallState& call, const Credentials& acting);
+  Outcome LetCallerMakeIt(const Turn& turn, CallState& call);
   Outcome Deliver(int listener, const kernel::Notification& notification, Reply reply);
   // Of the supervisor. nullptr: cannot be read.
   const Identity* Own();
@@ -92,6 +95,7 @@ struct Engine::Impl {
   Helpers helpers;
   std::once_flag begun;
   Starts starts;
+  Moves moves;
   const Identity* own = nullptr;
 };
 
@@ -192,10 +196,6 @@ Outcome Engine::Impl::Perform(const Turn& turn, CallState& call, const Credentia
                        .is_borrowed = acting != own->credentials,
                        .may_wait = turn.step_aside});
   }
-  if (reply.goes_on) {
-    starts.GoOn(kernel, turn, Starts::Then::kJudge, std::move(call.agreed));
-    return {};
-  }
   // A call can have waited for long: the thread id may be another's by now.
   if (!reply.outputs.empty() && !kernel.IsPending(turn.listener, call.notification.id)) return {};
   bool told = std::ranges::all_of(reply.outputs, [&](const Reply::Output& output) {
@@ -208,6 +208,20 @@ Outcome Engine::Impl::Perform(const Turn& turn, CallState& call, const Credentia
   }
   if (reply.errno_value == EINTR) reply.errno_value = InterruptedErrno(call.notification.tid);
   return Deliver(turn.listener, call.notification, std::move(reply));
+}
+
+Outcome Engine::Impl::LetCallerMakeIt(const Turn& turn, CallState& call) {
+  if (call.identity.tracer != own->tgid) {
+    return Refuse(
+        EPERM,
+        "the caller is not traced (CLONE_UNTRACED?), so what comes of it could not be judged");
+  }
+  if (call.performer->MadeBy() == Maker::kUntilReturned) {
+    auto refused = moves.GoOn(kernel, turn, call.identity, std::move(call.agreed));
+    return refused ? Refuse(EPERM, std::move(*refused)) : Outcome{};
+  }
+  starts.GoOn(kernel, turn, Starts::Then::kJudge, call.identity, std::move(call.agreed));
+  return {};
 }
 
 Outcome Engine::Impl::Interrupt(const Turn& turn) {
@@ -242,7 +256,8 @@ Outcome Engine::Impl::AskAboutRegisters(const Turn& turn, policy::PolicyAction a
 
 Outcome Engine::Impl::Look(const Turn& turn, const DecideFunction& decide,
                            const OutsideFunction& outside, By by) {
-  const auto& [listener, notification, step_aside] = turn;
+  const int listener = turn.listener;
+  const kernel::Notification& notification = turn.notification;
   if (Own() == nullptr || !HasOwnPlaces()) {
     return Refuse(EPERM, "the supervisor cannot read its own identity: is /proc there?");
   }
@@ -267,7 +282,8 @@ Outcome Engine::Impl::Look(const Turn& turn, const DecideFunction& decide,
   // In its own it can mount and chroot, and give any file any name.
   state.identity.must_have_our_root = !same_namespace && !names_are_fixed;
   bool is_elsewhere = false;
-  if (state.performer != nullptr && by == By::kEither && !StartsProgram(notification.call) &&
+  if (state.performer != nullptr && by == By::kEither &&
+      state.performer->MadeBy() == Maker::kSupervisor &&
       (!same_namespace || state.performer->ScopeOf() != Scope::kUser)) {
     if (state.identity.umask == kUnreadUmask) {
       auto whole = ReadIdentity(notification.tid);
@@ -374,7 +390,8 @@ Outcome Engine::Impl::Look(const Turn& turn, const DecideFunction& decide,
     return Look(turn, decide, outside, By::kUs);
   }
   if (performs) {
-    if (!lends && !same_namespace && !is_elsewhere) {
+    const bool caller_makes_it = state.performer->MadeBy() != Maker::kSupervisor;
+    if (!lends && !same_namespace && !is_elsewhere && !caller_makes_it) {
       return Refuse(EPERM,
                     "the caller is in another user namespace; the supervisor cannot act as it");
     }
@@ -384,12 +401,9 @@ Outcome Engine::Impl::Look(const Turn& turn, const DecideFunction& decide,
       if (!whole) return Refuse(EPERM, "the supervisor cannot read the caller's status");
       state.identity.umask = whole->umask;
       state.identity.tracer = whole->tracer;
+      state.identity.threads = whole->threads;
     }
-    if (StartsProgram(notification.call) && state.identity.tracer != own->tgid) {
-      return Refuse(EPERM,
-                    "the caller is not traced (CLONE_UNTRACED?), so what it loads could not be "
-                    "judged");
-    }
+    if (caller_makes_it) return LetCallerMakeIt(turn, state);
     if (is_elsewhere) return Perform(turn, state, own->credentials);
     if (lends) return Perform(turn, state, Lent(own->credentials, state.identity.credentials));
     return Perform(turn, state, state.identity.credentials);
@@ -413,6 +427,10 @@ Outcome Engine::Handle(const Turn& turn, const DecideFunction& decide,
 
 Outcome Engine::HandleExec(pid_t pid, pid_t former_tid, const DecideFunction& decide) {
   return impl_->starts.Judge(pid, former_tid, decide);
+}
+
+Outcome Engine::HandleReturn(pid_t tid, const DecideFunction& decide) {
+  return impl_->moves.Judge(impl_->kernel, tid, decide);
 }
 
 void Engine::EndHelpers() { impl_->helpers.EndAll(); }

@@ -52,6 +52,9 @@ class Engine {
   // Judges what `pid`, which stands at its exec stop, has loaded; `former_tid` made the call.
   // kKilled: it must not run its first instruction; `call` is for the report.
   Outcome HandleExec(pid_t pid, pid_t former_tid, const DecideFunction& decide);
+  // The same of a thread that was held behind a call, where it has come to (Turn::hold). To be
+  // asked at every stop of a thread: whether it is that stop is known here.
+  Outcome HandleReturn(pid_t tid, const DecideFunction& decide);
   // To be called when no more calls come: ends the processes that make calls in other namespaces.
   void EndHelpers();
 

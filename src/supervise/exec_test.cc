@@ -230,7 +230,7 @@ TEST_F(Exec, UntracedCallerIsRefused) {
   Outcome outcome = Handle(Execve(gettid()), AllowOnly(kFilename, OwnProgram()));
   EXPECT_EQ(outcome.kind, Outcome::Kind::kRefused);
   EXPECT_EQ(outcome.reason,
-            "the caller is not traced (CLONE_UNTRACED?), so what it loads could not be judged");
+            "the caller is not traced (CLONE_UNTRACED?), so what comes of it could not be judged");
   EXPECT_TRUE(kernel.continued.empty());
 }
 

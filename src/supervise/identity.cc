@@ -70,11 +70,13 @@ std::optional<Identity> ParseStatus(std::string_view text) {
   auto tgid = line("Tgid");
   auto tracer = line("TracerPid");
   auto umask = line("Umask");
+  auto threads = line("Threads");
   auto uids = line("Uid");
   auto gids = line("Gid");
   auto groups = line("Groups");
   auto capabilities = line("CapEff");
-  if (!tgid || !tracer || !umask || !uids || !gids || !groups || !capabilities) return std::nullopt;
+  if (!tgid || !tracer || !umask || !threads || !uids || !gids || !groups || !capabilities)
+    return std::nullopt;
   Numbers uid_numbers(*uids), gid_numbers(*gids), group_numbers(*groups);
   for (std::size_t i = 0; i < 4; ++i) {
     if (!uid_numbers.Next(identity.credentials.uids[i]) ||
@@ -84,7 +86,7 @@ std::optional<Identity> ParseStatus(std::string_view text) {
   }
   for (gid_t group = 0; group_numbers.Next(group);) identity.credentials.groups.push_back(group);
   if (!Numbers(*tgid).Next(identity.tgid) || !Numbers(*tracer).Next(identity.tracer) ||
-      !Numbers(*umask).Next(identity.umask, 8) ||
+      !Numbers(*umask).Next(identity.umask, 8) || !Numbers(*threads).Next(identity.threads) ||
       !Numbers(*capabilities).Next(identity.credentials.effective_capabilities, 16)) {
     return std::nullopt;
   }

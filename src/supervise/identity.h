@@ -38,6 +38,7 @@ struct Identity {
   Credentials credentials;
   pid_t tgid = 0;
   pid_t tracer = 0;  // the process that traces it; 0: none, not visible from here, or not read
+  int threads = 0;   // of the process; 0: not read
   mode_t umask = kUnreadUmask;
   std::uint64_t pid_namespace = 0;
   std::uint64_t mount_namespace = 0;

@@ -77,11 +77,12 @@ std::optional<Interpreter> ParseInterpreter(std::string_view head) {
   return interpreter;
 }
 
-kernel::SysResult<Image> Image::Of(pid_t pid) {
+kernel::SysResult<Image> Image::Of(pid_t pid, bool must_have_our_root) {
   Image image;
   auto identity = ReadIdentity(pid);
   base::UniqueFd file(open(fmt::format("/proc/{}/exe", pid).c_str(), O_PATH | O_CLOEXEC));
   if (!identity || !file.valid()) return std::unexpected(ESRCH);
+  identity->must_have_our_root = must_have_our_root;
   auto places = PlacesOf(pid, *identity, true, "/", AT_FDCWD);
   if (!places) return std::unexpected(places.error());
   auto pinned = ResolveDescriptor(*places, std::move(file));

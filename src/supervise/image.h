@@ -27,8 +27,8 @@ std::optional<Interpreter> ParseInterpreter(std::string_view head);
 // could change that, or another process that may write its memory.
 class Image {
  public:
-  // ESRCH: gone, or not ours to look at.
-  static kernel::SysResult<Image> Of(pid_t pid);
+  // ESRCH: gone, or not ours to look at. kOtherRoot: it must have our root (Identity), and has not.
+  static kernel::SysResult<Image> Of(pid_t pid, bool must_have_our_root = false);
 
   // As a policy calls the loaded file.
   const std::string& path() const { return path_; }

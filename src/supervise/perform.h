@@ -3,6 +3,7 @@
 #include <sys/types.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -27,7 +28,6 @@ struct Reply {
   std::int64_t value = 0;              // else its result, unless there is
   base::UniqueFd descriptor;           // one to put into the caller's table
   std::uint32_t descriptor_flags = 0;  // O_CLOEXEC or 0
-  bool goes_on = false;                // the caller makes the call itself, and is judged after it
   // To be written into the caller's memory before the call returns its value; EFAULT else.
   struct Output {
     std::uint64_t address = 0;
@@ -43,11 +43,6 @@ struct Reply {
   static Reply Signal(int signal, int error) {
     Reply reply = Error(error);
     reply.signal = signal;
-    return reply;
-  }
-  static Reply GoesOn() {
-    Reply reply;
-    reply.goes_on = true;
     return reply;
   }
   static Reply Value(std::int64_t result) {
@@ -76,6 +71,13 @@ enum class Scope : std::uint8_t {
   kUser,  // in which its capabilities count
   kIds,   // the same; and all of its ids are needed, not only those that act on files
   kAll,   // mounts, host names, … too
+};
+
+// Who makes an allowed call.
+enum class Maker : std::uint8_t {
+  kSupervisor,
+  kUntilLoaded,    // the caller: what it has loaded is judged (perform_exec.cc)
+  kUntilReturned,  // the caller: where it has come to is judged (perform_move.cc)
 };
 
 // What a family needs to know besides the copies.
@@ -113,6 +115,7 @@ class Performer {
   virtual bool IsAboutNothing(Inputs&) const { return false; }
   // Asked after the policy has allowed the call by what it says.
   virtual std::vector<Further> AmountsTo(Inputs&, const Surroundings&) { return {}; }
+  virtual Maker MadeBy() const { return Maker::kSupervisor; }
   // Which of the caller's namespaces whoever performs must be in.
   virtual Scope ScopeOf() const { return Scope::kUser; }
   // Must the umask and the tracer in `around` be known? They take the longest to read.
@@ -120,7 +123,8 @@ class Performer {
   // Does Perform change nothing that anybody could see, but what its reply gives the caller? Then
   // it does no harm if the caller is gone by then, for which an answer has no taker.
   virtual bool OnlyReplies() const { return false; }
-  virtual Reply Perform(Inputs& inputs, const Surroundings& around) = 0;
+  // Not for those that the caller makes.
+  virtual Reply Perform(Inputs&, const Surroundings&) { return Reply::Error(EPERM); }
 };
 
 // nullptr: this call is not performed (policy/performed.h says which are).
@@ -146,6 +150,7 @@ std::unique_ptr<Performer> MakeAcceptPerformer(std::string_view call);
 std::unique_ptr<Performer> MakeSendPerformer(std::string_view call);
 std::unique_ptr<Performer> MakeTellPerformer(std::string_view call);
 std::unique_ptr<Performer> MakeExecPerformer(std::string_view call);
+std::unique_ptr<Performer> MakeMovePerformer(std::string_view call);
 std::unique_ptr<Performer> MakeMountPerformer(std::string_view call);
 std::unique_ptr<Performer> MakeTaskPerformer(std::string_view call);
 

@@ -75,7 +75,7 @@ class ExecPerformer final : public Performer {
     return inputs.Pinned(PathSlot())->error == ENOENT;
   }
   std::vector<Further> AmountsTo(Inputs& inputs, const Surroundings& around) override;
-  Reply Perform(Inputs&, const Surroundings&) override { return Reply::GoesOn(); }
+  Maker MadeBy() const override { return Maker::kUntilLoaded; }
 
  private:
   std::size_t PathSlot() const { return has_dirfd_ ? 1 : 0; }

@@ -43,7 +43,7 @@ struct Layout {
   bool follows = true;
 };
 
-constexpr std::array<Layout, 13> kLayouts{{
+constexpr std::array<Layout, 14> kLayouts{{
     {.call = "access", .what = What::kAccess},
     {.call = "faccessat", .what = What::kAccess, .dirfd = 0, .path = 1, .first = 2},
     {.call = "faccessat2", .what = What::kAccess, .dirfd = 0, .path = 1, .first = 2, .flags = 3},
@@ -61,6 +61,7 @@ constexpr std::array<Layout, 13> kLayouts{{
      .path = 1,
      .first = 2,
      .follows = false},
+    {.call = "getdents", .what = What::kEntries, .is_open = true},
     {.call = "getdents64", .what = What::kEntries, .is_open = true},
 }};
 
@@ -235,7 +236,8 @@ Reply TellPerformer::Perform(Inputs& inputs, const Surroundings& around) {
       // The duplicate has the place in the directory in common with the caller's descriptor.
       std::vector<std::byte> entries(
           std::min<std::size_t>(static_cast<std::uint32_t>(inputs.Register(Slot(1))), kMaxEntries));
-      long size = syscall(SYS_getdents64, file, entries.data(), entries.size());
+      const long nr = layout_.call == "getdents" ? SYS_getdents : SYS_getdents64;
+      long size = syscall(nr, file, entries.data(), entries.size());
       if (size < 0) return Reply::Error(errno);
       return Reply::Told(size, inputs.Register(Slot(0)),
                          std::span(entries).first(static_cast<std::size_t>(size)));

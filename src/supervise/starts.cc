@@ -15,18 +15,22 @@
 #include "policy/performed.h"
 #include "supervise/identity.h"
 #include "supervise/image.h"
+#include "supervise/refusal.h"
 
 namespace callgate::supervise {
 namespace {
 
 constexpr std::size_t kMaxRemembered = 4096;
-constexpr std::int32_t kExecveat = 322;
+
+const abi::Syscall* SyscallOf(const abi::Call& call) {
+  auto arch = abi::ArchOfCall(call.arch, call.nr);
+  return arch ? abi::FindSyscall(*arch, call.nr) : nullptr;
+}
 
 }  // namespace
 
 bool StartsProgram(const abi::Call& call) {
-  auto arch = abi::ArchOfCall(call.arch, call.nr);
-  const abi::Syscall* syscall = arch ? abi::FindSyscall(*arch, call.nr) : nullptr;
+  const abi::Syscall* syscall = SyscallOf(call);
   return syscall != nullptr && policy::StartsPrograms(syscall->name);
 }
 
@@ -38,7 +42,8 @@ bool IsLeft(policy::PolicyAction action) {
   return action.verb == policy::Verb::kNotify || action.verb == policy::Verb::kAsk;
 }
 
-void Starts::GoOn(kernel::Kernel& kernel, const Turn& turn, Then then, std::vector<Facts> agreed) {
+void Starts::GoOn(kernel::Kernel& kernel, const Turn& turn, Then then, const Identity& caller,
+                  std::vector<Facts> agreed) {
   std::lock_guard lock(mutex_);
   const kernel::Notification& notification = turn.notification;
   if (!kernel.IsPending(turn.listener, notification.id)) return;
@@ -47,7 +52,9 @@ void Starts::GoOn(kernel::Kernel& kernel, const Turn& turn, Then then, std::vect
     if (calls_.size() >= kMaxRemembered) {
       std::erase_if(calls_, [](const auto& entry) { return !ReadIdentity(entry.first); });
     }
-    calls_.emplace(notification.tid, Start{notification.call, std::move(agreed)});
+    calls_.emplace(notification.tid, Start{.call = notification.call,
+                                           .must_have_our_root = caller.must_have_our_root,
+                                           .agreed = std::move(agreed)});
   }
   if (!kernel.ReplyContinueUnchecked(turn.listener, notification.id)) {
     calls_.erase(notification.tid);
@@ -66,12 +73,15 @@ Outcome Starts::Judge(pid_t pid, pid_t former_tid, const DecideFunction& decide)
   const abi::Call& call = start->call;
   Outcome killed{.kind = Outcome::Kind::kKilled, .errno_value = EPERM};
   killed.call = {.nr = call.nr, .arch = call.arch, .ip = call.ip, .args = {}};
-  auto image = Image::Of(pid);
+  auto image = Image::Of(pid, start->must_have_our_root);
   if (!image) {
-    killed.reason = "the supervisor has not the rights to look at what was loaded";
+    killed.reason = image.error() == kOtherRoot
+                        ? RefusalOf(kOtherRoot)->reason
+                        : "the supervisor has not the rights to look at what was loaded";
     return killed;
   }
-  std::size_t path_slot = call.nr == kExecveat ? 1 : 0;
+  const abi::Syscall* syscall = SyscallOf(call);
+  std::size_t path_slot = syscall != nullptr && syscall->name == "execveat" ? 1 : 0;
   bool unknown = false;
   auto look = [&](const policy::DeepSubject& subject) {
     auto value = image->Look(subject, path_slot + 1);

@@ -9,6 +9,7 @@
 #include "abi/call.h"
 #include "supervise/deciders.h"
 #include "supervise/engine.h"
+#include "supervise/identity.h"
 
 namespace callgate::supervise {
 
@@ -29,15 +30,17 @@ class Starts {
     kNothing,  // registers decided, or the policy wants no more
   };
 
-  // The call of this turn goes on. `agreed`: what somebody outside was told before he allowed it;
-  // if the policy leaves to him what was loaded, it must be one of these.
-  void GoOn(kernel::Kernel& kernel, const Turn& turn, Then then, std::vector<Facts> agreed = {});
+  // The call of this turn goes on. `caller`: who makes it. `agreed`: what somebody outside was told
+  // before he allowed it; if the policy leaves to him what was loaded, it must be one of these.
+  void GoOn(kernel::Kernel& kernel, const Turn& turn, Then then, const Identity& caller = {},
+            std::vector<Facts> agreed = {});
   // Judges what `pid`, which stands at its exec stop, has loaded; `former_tid` made the call.
   Outcome Judge(pid_t pid, pid_t former_tid, const DecideFunction& decide);
 
  private:
   struct Start {
     abi::Call call;
+    bool must_have_our_root = false;  // Identity
     std::vector<Facts> agreed;
   };
 
