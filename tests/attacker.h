@@ -6,6 +6,7 @@
 #pragma once
 
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
@@ -92,6 +93,7 @@ inline std::optional<ChangingPath> PathThatChanges(const std::string& kind,
                           (void)mmap(page, kPage, PROT_READ | PROT_WRITE,
                                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
                           std::strcpy(page, (Alternate() ? b : a).c_str());
+                          sched_yield();  // so that it is met there at times
                         }};
   }
   if (kind == "symlink") {

@@ -106,6 +106,8 @@ void ProbeAttributesAt(const std::string& call);
 // utime, utimes, futimesat.
 void ProbeOldTimes(const std::string& call);
 
+// conformance_events.cc: perf_event_open.
+void ProbeEvents(const std::string& call);
 // conformance_moving.cc: chdir, fchdir, chroot.
 void ProbeMoves(const std::string& call);
 // conformance_exec.cc: execve and execveat.

@@ -414,6 +414,7 @@ void Probe(char** argv) {
     ProbeTelling(argv[2]);
     ProbeStarts(argv[2]);
     ProbeMoves(argv[2]);
+    ProbeEvents(argv[2]);
     ProbeObjectCalls(argv[2]);
     ProbeOldTimes(argv[2]);
     ProbeSending(argv[2]);

@@ -6,6 +6,7 @@
 // DIRECTORY holds a/x, which is allowed, and b/x, which is not. Prints how often each was reached.
 
 #include <linux/openat2.h>
+#include <linux/perf_event.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -203,6 +204,27 @@ Attack FlipLimit() {
           .interfere = [] { wanted.rlim_cur ^= 64 ^ 128; }};
 }
 
+// What is counted: nothing (a dummy), not page faults.
+Attack FlipEvent() {
+  static perf_event_attr wanted{};
+  wanted.type = PERF_TYPE_SOFTWARE;
+  wanted.size = sizeof wanted;
+  wanted.config = PERF_COUNT_SW_DUMMY;
+  wanted.exclude_kernel = 1;
+  return {.attempt =
+              [] {
+                const long fd = syscall(SYS_perf_event_open, &wanted, 0, -1, -1, 0);
+                if (fd < 0) return Got::kNothing;
+                char* page = PageWith("", MAP_PRIVATE | MAP_ANONYMOUS, -1);  // a fault
+                munmap(page, kPage);
+                std::uint64_t count = 0;
+                if (read(static_cast<int>(fd), &count, sizeof count) != sizeof count) std::abort();
+                close(static_cast<int>(fd));
+                return count == 0 ? Got::kAllowed : Got::kDenied;
+              },
+          .interfere = [] { wanted.config ^= PERF_COUNT_SW_DUMMY ^ PERF_COUNT_SW_PAGE_FAULTS; }};
+}
+
 Attack AttackNamed(const std::string& kind) {
   if (auto path = PathThatChanges(kind, "/x")) {
     return {.attempt =
@@ -221,6 +243,7 @@ Attack AttackNamed(const std::string& kind) {
   if (kind == "address_pointer") return FlipAddress(true);
   if (kind == "mount") return FlipSource();
   if (kind == "nice") return FlipNice();
+  if (kind == "event") return FlipEvent();
   if (kind == "limit") return FlipLimit();
   EndAsUnknown(kind);
 }

@@ -63,6 +63,8 @@ std::string PolicyFor(std::string_view name) {
     test = "new_limit.rlim_cur == 4711";
   } else if (name == "setrlimit") {
     test = "rlim.rlim_cur == 4711";
+  } else if (name == "perf_event_open") {
+    test = "attr_uptr.config == 4711";
   } else if (name == "fsopen") {
     test = "fsname == \"no such file\"";
   } else if (name == "fchdir" || policy::PerformanceOf(abi::ArchId::kX86_64, name) ==

@@ -70,6 +70,7 @@ class Race : public testing::TestWithParam<Kind> {
         "sendmsg: msg.addr.abstract == \"{0}/a\"{1}; else -> errno(EACCES)\n"
         "mount: source == \"{0}/a\" && target == \"{0}/t\"{1}; else -> errno(EACCES)\n"
         "sched_setattr: attr.sched_nice == 5{1}; else -> errno(EACCES)\n"
+        "perf_event_open: attr_uptr.config == 9{1}; else -> errno(EACCES)\n"
         "prlimit64: new_limit == 0; new_limit.rlim_cur == 64{1}; else -> errno(EACCES)\n",
         directory_, verdict);
     return Run(kAttacker, attempts, until, rules + own_names_, other);
@@ -151,7 +152,7 @@ INSTANTIATE_TEST_SUITE_P(Attacks, Race,
                                          Kind{"dup2"}, Kind{"chdir"}, Kind{"munmap"}, Kind{"memfd"},
                                          Kind{"plant"}, Kind{"how"}, Kind{"object"},
                                          Kind{"address"}, Kind{"address_pointer"}, Kind{"mount"},
-                                         Kind{"nice"}, Kind{"limit"}),
+                                         Kind{"nice"}, Kind{"event"}, Kind{"limit"}),
                          [](const auto& test) { return test.param.name; });
 
 // The same for programs that are started.

@@ -6,7 +6,7 @@
 namespace callgate::policy {
 namespace {
 
-constexpr std::array<PerformedCall, 88> kPerformed{{
+constexpr std::array<PerformedCall, 89> kPerformed{{
     {"accept", Performance::kOnDuplicate},
     {"accept4", Performance::kOnDuplicate},
     {"access", Performance::kOnFile},
@@ -64,6 +64,7 @@ constexpr std::array<PerformedCall, 88> kPerformed{{
     {"open", Performance::kReopened},
     {"openat", Performance::kReopened},
     {"openat2", Performance::kReopened},
+    {"perf_event_open", Performance::kOnTask},
     {"prlimit64", Performance::kOnTask},
     {"readlink", Performance::kOnFile},
     {"readlinkat", Performance::kOnFile},

@@ -17,7 +17,7 @@ struct Known {
 Make FamilyOf(std::string_view call) {
   for (Make make : {MakeOpenPerformer, MakeParentPerformer, MakeFilePerformer, MakeSocketPerformer,
                     MakeAcceptPerformer, MakeSendPerformer, MakeTellPerformer, MakeExecPerformer,
-                    MakeMovePerformer, MakeMountPerformer, MakeTaskPerformer}) {
+                    MakeMovePerformer, MakeMountPerformer, MakeTaskPerformer, MakeEventPerformer}) {
     if (make(call) != nullptr) return make;
   }
   return nullptr;
