@@ -148,11 +148,7 @@ Got StartOnce(const Attack& attack) {
   }
 }
 
-}  // namespace
-}  // namespace callgate::attack
-
-int main(int argc, char** argv) {
-  using namespace callgate::attack;
+int Main(int argc, char** argv) {
   if (argc != 5) return TellWhatRuns(argc, argv);
   const long attempts = std::atol(argv[2]);
   const bool until_success = std::string(argv[3]) == "until-success";
@@ -166,3 +162,8 @@ int main(int argc, char** argv) {
   Print(Try([&] { return StartOnce(attack); }, attempts, attempts, until_success));
   return 0;
 }
+
+}  // namespace
+}  // namespace callgate::attack
+
+int main(int argc, char** argv) { return callgate::attack::Main(argc, argv); }

@@ -83,11 +83,7 @@ Got MoveOnce(const Attack& attack) {
   return WEXITSTATUS(status) == kCameToDenied ? Got::kDenied : Got::kAllowed;
 }
 
-}  // namespace
-}  // namespace callgate::attack
-
-int main(int argc, char** argv) {
-  using namespace callgate::attack;
+int Main(int argc, char** argv) {
   if (argc != 5) return 2;
   const long attempts = std::atol(argv[2]);
   const bool until_success = std::string(argv[3]) == "until-success";
@@ -107,3 +103,8 @@ int main(int argc, char** argv) {
   Print(Try([&] { return MoveOnce(attack); }, attempts, most, until_success));
   return 0;
 }
+
+}  // namespace
+}  // namespace callgate::attack
+
+int main(int argc, char** argv) { return callgate::attack::Main(argc, argv); }

@@ -248,11 +248,7 @@ Attack AttackNamed(const std::string& kind) {
   EndAsUnknown(kind);
 }
 
-}  // namespace
-}  // namespace callgate::attack
-
-int main(int argc, char** argv) {
-  using namespace callgate::attack;
+int Main(int argc, char** argv) {
   if (argc != 5) return 2;
   const long attempts = std::atol(argv[2]);
   const bool until_success = std::string(argv[3]) == "until-success";
@@ -270,3 +266,8 @@ int main(int argc, char** argv) {
   Print(Try(attack.attempt, attempts, most, until_success));
   return 0;
 }
+
+}  // namespace
+}  // namespace callgate::attack
+
+int main(int argc, char** argv) { return callgate::attack::Main(argc, argv); }
