@@ -1,6 +1,6 @@
 #include "policy/parser.h"
 
-#include <chrono>
+#include <ctime>
 #include <string>
 
 #include "base/diagnostic.h"
@@ -230,10 +230,9 @@ TEST(Parser, TenMegabytesAreReadInLinearTime) {
         repeat("read: fd == 1 && count < 4096 && buf != 0 -> errno(EPERM) # because\n", kSize),
         "a: " + repeat("1:2:3:4:", kSize), "let x = " + repeat("a|", kSize), repeat("{1,", kSize),
         repeat("read,\n", kSize), repeat("- - ", kSize), repeat("\"", kSize)}) {
-    auto begin = std::chrono::steady_clock::now();
+    const std::clock_t begin = std::clock();  // of this process: the machine may be busy
     ParseText(text);
-    std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
-    EXPECT_LT(seconds.count(), 20) << text.substr(0, 20);
+    EXPECT_LT((std::clock() - begin) / CLOCKS_PER_SEC, 20) << text.substr(0, 20);
   }
 }
 

@@ -1,6 +1,6 @@
 // Loading, composition and evaluation: what a policy that is well formed means.
 
-#include <chrono>
+#include <ctime>
 #include <map>
 #include <memory>
 #include <string>
@@ -232,11 +232,10 @@ TEST(Limits, ManyUnknownNamesAreReportedInTime) {
   std::string calls, constants = "read: fd in {A";
   for (int i = 0; i < 100'000; ++i) calls += fmt::format("unknown_call_{}\n", i);
   for (int i = 0; i < 60'000; ++i) constants += fmt::format(", UNKNOWN_CONSTANT_{}", i);
-  auto begin = std::chrono::steady_clock::now();
+  const std::clock_t begin = std::clock();  // of this process: the machine may be busy
   EXPECT_TRUE(Read(calls).Messages().ends_with("... and 99900 more errors\n"));
   EXPECT_TRUE(Read(constants + "}\n").Messages().ends_with("... and 59901 more errors\n"));
-  std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
-  EXPECT_LT(seconds.count(), 30);
+  EXPECT_LT((std::clock() - begin) / CLOCKS_PER_SEC, 30);
 }
 
 TEST(Limits, HundredThousandGoodRulesAreRead) {
