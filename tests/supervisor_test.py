@@ -377,6 +377,50 @@ fsetxattr: fd.path under "DIR/ok" && name == "user.x"; else -> errno(EACCES)
             policy=POLICY.replace('path under "DIR/ok"', 'path under "DIR/ok" || path == "/in"'))
         self.assertEqual(out, "/in ../../in 2 13 ")
 
+    def test_who_changes_itself_is_not_taken_for_who_it_was(self):
+        """Groups and root, of a thread whose calls were performed before; and a thread that takes over another one's id."""
+        if os.getuid() != 0:
+            return
+        self.at.chmod(0o755)
+        (self.at / "ok" / "jail").mkdir()
+        (self.at / "ok" / "jail" / "in").write_text("in")
+        for name in "group", "jail/group":
+            (self.at / "ok" / name).write_text("for a group")
+            os.chown(self.at / "ok" / name, 0, 4711)
+            (self.at / "ok" / name).chmod(0o640)
+        _, out, _ = self.run_program("""
+            import ctypes, os, threading
+            syscall = ctypes.CDLL(None).syscall
+            def tries(name="group"):
+                try: os.close(os.open(name, os.O_RDONLY)); print(end="y", flush=True)
+                except OSError as error: print(end="n", flush=True)
+            def in_child(work):
+                child = os.fork()
+                if child: return os.waitpid(child, 0)
+                work(); os._exit(0)
+            def thread_with_group(work):
+                def body():
+                    tries(); syscall(116, 1, (ctypes.c_uint * 1)(4711)); tries(); work()
+                thread = threading.Thread(target=body); thread.start(); thread.join()
+            def keeps_capabilities():  # those of setgroups and chroot alone
+                ctypes.CDLL(None).prctl(8, 1, 0, 0, 0)
+                os.setgroups([]); os.setresgid(4712, 4712, 4712); os.setresuid(4712, 4712, 4712)
+                few = (ctypes.c_uint * 6)(0x40040, 0x40040, 0, 0, 0, 0)
+                assert syscall(126, (ctypes.c_uint * 2)(0x20080522, 0), few) == 0
+            keeps_capabilities()
+            def groups(): tries(); os.setgroups([4711]); tries(); os.setgroups([]); tries()
+            in_child(groups)
+            print(flush=True)
+            in_child(lambda: (tries(), thread_with_group(lambda: None), tries()))
+            print(flush=True)
+            def takes_over():
+                os.execv("/bin/cat", ["cat", "group"])
+            in_child(lambda: (tries(), thread_with_group(takes_over)))
+            print(flush=True)
+            def roots(): tries("/in"); os.chroot("jail"); tries("/in"); os.chdir("/"); tries("in")
+            in_child(roots)""", policy=POLICY.replace('path under "DIR/ok"', 'path under "DIR/ok" || path == "/in"'))
+        self.assertEqual(out, "nyn\nnnyn\nnnyfor a group\nnyy")
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -60,17 +60,25 @@ void VisitActions(const policy::TypedPolicy& typed, Visit visit) {
   }
 }
 
-// What the filter returns under a supervisor: errors are to be reported, and where programs are
-// judged every start is to be known (supervise/perform_exec.cc).
-abi::Action FilterAction(bool judges_exec, const policy::DecidedCalls& calls,
+// Besides errors, what a supervisor is to know of.
+struct ToldOf {
+  bool starts = false;   // of programs, where they are judged (supervise/perform_exec.cc)
+  bool changes = false;  // of who the callers are (supervise/identities.cc)
+};
+
+// What the filter returns under a supervisor.
+abi::Action FilterAction(ToldOf told, const policy::DecidedCalls& calls,
                          const policy::PolicyAction& action) {
+  const abi::Action own = policy::KernelAction(action);
+  constexpr abi::Action kNotified{abi::ActionKind::kUserNotif, 0};
+  if (action.verb == policy::Verb::kErrno) return kNotified;
   const abi::Syscall* call =
       calls.arch && calls.nr ? abi::FindSyscall(*calls.arch, *calls.nr) : nullptr;
-  bool starts = judges_exec && call != nullptr && policy::StartsPrograms(call->name);
-  if (action.verb == policy::Verb::kErrno || (action.verb == policy::Verb::kAllow && starts)) {
-    return {abi::ActionKind::kUserNotif, 0};
-  }
-  return policy::KernelAction(action);
+  if (action.verb != policy::Verb::kAllow || call == nullptr) return own;
+  if (told.starts && policy::StartsPrograms(call->name)) return kNotified;
+  const supervise::Change change = supervise::ChangeBy(call->name);
+  if (!told.changes || change == supervise::Change::kNone) return own;
+  return {abi::ActionKind::kTrace, static_cast<std::uint16_t>(change)};
 }
 
 base::Result<bpf::Program> CompileLayers(const std::vector<Policy>& layers,
@@ -126,8 +134,25 @@ bool Judges(policy::Performance how, const std::vector<Policy>& layers) {
   });
 }
 
+// Can every change of who the callers are be told before it is made? Not where a layer has a use of
+// its own for what tells it, or lets calls of an ABI through that it does not know.
+bool TellsChanges(const std::vector<Policy>& layers) {
+  bool knows_all = false;
+  for (const Policy& layer : layers) {
+    const policy::TypedPolicy& typed = layer.impl().typed;
+    const policy::PolicyAction foreign = typed.bad_arch_action;
+    knows_all = knows_all || foreign.verb == policy::Verb::kErrno || KillsOrTraps(foreign);
+    bool is_free = true;
+    VisitActions(typed, [&](policy::PolicyAction action, base::Span) {
+      is_free = is_free && action.verb != policy::Verb::kTrace && action.verb != policy::Verb::kLog;
+    });
+    if (!is_free) return false;
+  }
+  return knows_all;
+}
+
 // What the program cannot change of itself. A call that one layer refuses is refused.
-supervise::Fixed FixedBy(const std::vector<Policy>& layers) {
+supervise::Fixed FixedBy(const std::vector<Policy>& layers, bool tells_changes) {
   auto never = [&](std::initializer_list<std::string_view> calls) {
     return std::ranges::all_of(calls, [&](std::string_view call) {
       return std::ranges::any_of(layers, [&](const Policy& layer) {
@@ -147,7 +172,8 @@ supervise::Fixed FixedBy(const std::vector<Policy>& layers) {
           .namespaces = never({"unshare", "setns"}),
           .root = never({"chroot", "pivot_root"}),
           .names = std::ranges::all_of(
-              kGiveNames, [&](std::string_view call) { return meant(call) || never({call}); })};
+              kGiveNames, [&](std::string_view call) { return meant(call) || never({call}); }),
+          .is_told = tells_changes};
 }
 
 std::string TextOf(const policy::DeepValue& value) {
@@ -321,8 +347,9 @@ std::expected<launch::LaunchPlan, LaunchError> MakePlan(LaunchOptions options) {
   launch::LaunchPlan plan;
   plan.argv = options.argv;
   policy::LowerOptions lower;
-  const bool judges_exec = Judges(policy::Performance::kPinned, options.layers);
-  if (options.supervisor) lower.filter_action = std::bind_front(FilterAction, judges_exec);
+  const ToldOf told{.starts = Judges(policy::Performance::kPinned, options.layers),
+                    .changes = supervised != nullptr && TellsChanges(options.layers)};
+  if (options.supervisor) lower.filter_action = std::bind_front(FilterAction, told);
   base::Result<bpf::Program> filter = CompileLayers(options.layers, lower);
   if (!filter) return fail(filter.error().ToString());
   plan.stack.filters.push_back(std::move(*filter));
@@ -334,15 +361,18 @@ std::expected<launch::LaunchPlan, LaunchError> MakePlan(LaunchOptions options) {
     return Explain(JudgeLayers(layers, call, nullptr), call);
   };
   if (supervised != nullptr) {
-    auto engine =
-        std::make_shared<supervise::Engine>(kernel::RealKernel(), FixedBy(options.layers));
+    auto engine = std::make_shared<supervise::Engine>(kernel::RealKernel(),
+                                                      FixedBy(options.layers, told.changes));
+    if (told.changes) {
+      supervision.change = [engine](supervise::Change change) { engine->Tell(change); };
+    }
     supervision.at_end = [engine] { engine->EndHelpers(); };
     auto outside = std::make_shared<Outside>(
         Outside::Setup{.notify_fd = options.notify_fd, .asks = asks}, options.layers);
     supervision.terminal_fd = outside->terminal();
     supervision.answer = AnswerBy(engine, outside, options.layers, options.audit_fd >= 0);
     const bool audits = options.audit_fd >= 0;
-    if (judges_exec) {
+    if (told.starts) {
       supervision.judge_exec = [engine, layers = options.layers, audits](pid_t pid, pid_t former) {
         return JudgeLater(layers, audits, [&](const supervise::DecideFunction& decide) {
           return engine->HandleExec(pid, former, decide);

@@ -51,6 +51,7 @@ inline constexpr std::uint32_t kTraceVfork = 1u << 2;
 inline constexpr std::uint32_t kTraceClone = 1u << 3;
 inline constexpr std::uint32_t kTraceExec = 1u << 4;
 inline constexpr std::uint32_t kTraceExit = 1u << 6;
+inline constexpr std::uint32_t kTraceSeccomp = 1u << 7;
 inline constexpr std::uint32_t kExitKill = 1u << 20;
 
 // One call of a target that waits for an answer.

@@ -16,6 +16,7 @@
 #include "kernel/kernel.h"
 #include "launch/attach.h"
 #include "supervise/deciders.h"
+#include "supervise/identities.h"
 
 namespace callgate::launch {
 
@@ -78,7 +79,11 @@ struct Supervision {
   AnswerFunction answer = nullptr;             // empty: registers decide everything
   JudgeExecFunction judge_exec = nullptr;      // empty: no exec is judged after the fact
   JudgeReturnFunction judge_return = nullptr;  // empty: nobody is held behind a call
-  std::function<void()> at_end = nullptr;      // after the last answer
+  // The filter's SECCOMP_RET_TRACE verdicts say with their data what a call changes of its caller:
+  // told of before it goes on, and when a thread takes over another one's id. Empty: there are
+  // none.
+  std::function<void(supervise::Change)> change = nullptr;
+  std::function<void()> at_end = nullptr;  // after the last answer
   // Trace children too, so that deaths and SIGSYS traps by the filter are explained for all. Set it
   // when the policy kills or traps; where it only refuses with an errno, children stay free to be
   // traced by others, and forks cost nothing extra. (The first process and its threads are traced

@@ -67,6 +67,7 @@ class Watcher {
   bool HandleLaterExec(pid_t pid);
   bool HandleReturn(pid_t tid);
   bool HandleLater(pid_t tid, const std::optional<RefusedLater>& refused);
+  void HandleChange(pid_t tid);
   void HandleThreadExit(pid_t tid);
   void HandleSigsys(pid_t tid);
   void HandleProgramEnd(int status);
@@ -137,7 +138,8 @@ void Watcher::HandleExec() {
     // program's id.
     options = kernel::kExitKill | kernel::kTraceExit | kernel::kTraceClone;
     if (plan_.supervision->explain_deaths) options |= kernel::kTraceFork | kernel::kTraceVfork;
-    if (plan_.supervision->judge_exec) options |= kernel::kTraceExec;
+    if (plan_.supervision->judge_exec || plan_.supervision->change) options |= kernel::kTraceExec;
+    if (plan_.supervision->change) options |= kernel::kTraceSeccomp;
   }
   Attachment attachment =
       AttachFilters(kernel_, setup_.program, plan_.stack, options, [&](const base::Error& error) {
@@ -165,9 +167,18 @@ void Watcher::HandleExec() {
   (void)kernel_.Continue(setup_.program, Resume::kContinue, 0);
 }
 
+// The filter stops a thread here only for what it is about to change.
+void Watcher::HandleChange(pid_t tid) {
+  auto change = kernel_.EventMessage(tid);
+  if (change) plan_.supervision->change(static_cast<supervise::Change>(*change));
+}
+
 bool Watcher::HandleLaterExec(pid_t pid) {
   auto former_tid = kernel_.EventMessage(pid);
   if (!former_tid) return true;  // ESRCH: it is dying
+  const bool takes_id = static_cast<pid_t>(*former_tid) != pid;
+  if (takes_id && plan_.supervision->change) plan_.supervision->change(supervise::Change::kSelf);
+  if (!plan_.supervision->judge_exec) return true;
   return HandleLater(pid, plan_.supervision->judge_exec(pid, static_cast<pid_t>(*former_tid)));
 }
 
@@ -232,7 +243,7 @@ void Watcher::HandleStop(pid_t tid, int status) {
   switch (static_cast<TraceEvent>(status >> 16)) {
     case TraceEvent::kExec:
       if (!attached_) return HandleExec();
-      if (plan_.supervision && plan_.supervision->judge_exec && !HandleLaterExec(tid)) return;
+      if (plan_.supervision && !HandleLaterExec(tid)) return;
       break;
     case TraceEvent::kExit:
       if (attached_ && plan_.supervision) HandleThreadExit(tid);
@@ -244,7 +255,9 @@ void Watcher::HandleStop(pid_t tid, int status) {
     case TraceEvent::kVfork:
     case TraceEvent::kClone:
     case TraceEvent::kVforkDone:
+      break;
     case TraceEvent::kSeccomp:
+      if (attached_ && plan_.supervision) HandleChange(tid);
       break;
     case TraceEvent::kNone:
       if (signal == SIGSYS && attached_) HandleSigsys(tid);

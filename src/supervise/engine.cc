@@ -135,6 +135,7 @@ Outcome Engine::Impl::Answer(const Turn& turn, policy::PolicyAction action, std:
     case policy::Verb::kKillProcess:
       return {.kind = Outcome::Kind::kKilled, .errno_value = EPERM, .reason = std::move(reason)};
     case policy::Verb::kReturn:
+      identities.Tell(ChangeBy(turn.notification.call));
       (void)kernel.ReplyValue(turn.listener, turn.notification.id, action.data);
       return {};
     case policy::Verb::kContinueUnchecked:
@@ -440,3 +441,5 @@ Engine::Engine(kernel::Kernel& kernel, Fixed fixed)
 Engine::~Engine() = default;
 
 }  // namespace callgate::supervise
+void Engine::Tell(Change change) { impl_->identities.Tell(change); }
+

@@ -55,6 +55,8 @@ class Engine {
   // The same of a thread that was held behind a call, where it has come to (Turn::hold). To be
   // asked at every stop of a thread: whether it is that stop is known here.
   Outcome HandleReturn(pid_t tid, const DecideFunction& decide);
+  // A thread stands before a call that changes what is remembered of it, and is let go after this.
+  void Tell(Change change);
   // To be called when no more calls come: ends the processes that make calls in other namespaces.
   void EndHelpers();
 

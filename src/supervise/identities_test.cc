@@ -89,6 +89,72 @@ TEST(Identities, ThreadsOfAnotherUserNamespaceAreReadInFull) {
   EXPECT_EQ(result, 'y');
 }
 
+// A process that changes its user namespace when it is told to.
+class OtherProcess {
+ public:
+  OtherProcess() {
+    EXPECT_EQ(pipe(tell_.data()), 0);
+    EXPECT_EQ(pipe(hear_.data()), 0);
+    // Not fork(): see above.
+    pid_ = static_cast<pid_t>(syscall(SYS_clone, SIGCHLD, nullptr, nullptr, nullptr, nullptr));
+    if (pid_ != 0) return;
+    char byte = 0;
+    (void)!read(tell_[0], &byte, 1);
+    byte = unshare(CLONE_NEWUSER) == 0 ? 'y' : 'n';
+    (void)!write(hear_[1], &byte, 1);
+    pause();
+  }
+  ~OtherProcess() {
+    kill(pid_, SIGKILL);
+    waitpid(pid_, nullptr, 0);
+    for (int fd : {tell_[0], tell_[1], hear_[0], hear_[1]}) close(fd);
+  }
+  OtherProcess(const OtherProcess&) = delete;
+  OtherProcess& operator=(const OtherProcess&) = delete;
+
+  bool ChangeNamespace() {
+    char byte = 'x';
+    EXPECT_EQ(write(tell_[1], &byte, 1), 1);
+    EXPECT_EQ(read(hear_[0], &byte, 1), 1);
+    return byte == 'y';
+  }
+  pid_t pid() const { return pid_; }
+
+ private:
+  std::array<int, 2> tell_{}, hear_{};
+  pid_t pid_ = 0;
+};
+
+TEST(Identities, WhoHasToldOfAChangeIsReadAnew) {
+  Identities identities(kernel::RealKernel(), {.is_told = true});
+  OtherProcess other;
+  ExpectSame(identities.Of(other.pid()), ReadIdentity(other.pid()));
+  identities.Tell(Change::kSelf);
+  ASSERT_TRUE(other.ChangeNamespace());
+  auto changed = identities.Of(other.pid());
+  ExpectSame(changed, ReadIdentity(other.pid()));
+  EXPECT_NE(changed->credentials.user_namespace, identities.Own()->credentials.user_namespace);
+}
+
+TEST(Identities, RootIsLookedAtOnceSomebodyMayHaveMovedOne) {
+  Identities identities(kernel::RealKernel(), {.is_told = true});
+  OtherThread other;
+  EXPECT_GE(identities.Of(other.tid())->our_root, 0);
+  identities.Tell(Change::kSelf);
+  EXPECT_GE(identities.Of(other.tid())->our_root, 0);
+  identities.Tell(Change::kRoot);
+  EXPECT_EQ(identities.Of(other.tid())->our_root, -1);
+  ExpectSame(identities.Of(other.tid()), ReadIdentity(other.tid()));
+}
+
+TEST(Identities, CallsThatChangeTheCallerAreKnownByTheirNames) {
+  EXPECT_EQ(ChangeBy("unshare"), Change::kSelf);
+  EXPECT_EQ(ChangeBy("setgroups32"), Change::kSelf);
+  EXPECT_EQ(ChangeBy("setns"), Change::kRoot);
+  EXPECT_EQ(ChangeBy("chroot"), Change::kRoot);
+  EXPECT_EQ(ChangeBy("setuid"), Change::kNone) << "ids are asked for at every call";
+}
+
 TEST(Identities, WithoutAnyCapabilityNoneIsAskedFor) {
   pid_t child = fork();
   if (child == 0) {
