@@ -51,21 +51,13 @@
 namespace callgate::supervise {
 namespace {
 
-// include/linux/errno.h: for the way out of a system call, never for a program. The kernel makes
-// EINTR of it or calls again, as the handler of the signal asks (SA_RESTART).
-constexpr int kRestartSystem = 512;  // ERESTARTSYS
-
-// A performed call that was interrupted for the caller's sake.
-int InterruptedErrno(pid_t tid) {
-  return PendingSignalOf(tid) == PendingSignal::kOwn ? kRestartSystem : EINTR;
-}
-
 struct CallState {
   const kernel::Notification& notification;
   Identity identity = {};
   std::unique_ptr<Performer> performer = {};
   std::optional<Inputs> inputs = {};
   std::vector<Facts> agreed = {};  // what somebody outside was told before he answered
+  base::UniqueFd kept = {};        // until the call has been looked at again
 };
 
 }  // namespace
@@ -77,9 +69,14 @@ struct Engine::Impl {
   Outcome Answer(const Turn& turn, policy::PolicyAction action, std::string reason);
   // Who may perform it: we alone, or a helper where the caller stands.
   enum class By : std::uint8_t { kEither, kUs };
+  struct Way {
+    By by = By::kEither;
+    bool may_presume = true;
+  };
   Outcome Look(const Turn& turn, const DecideFunction& decide, const OutsideFunction& outside,
-               By by = By::kEither);
-  Outcome Perform(const Turn& turn, CallState& call, const Credentials& acting);
+               Way way);
+  // nullopt: what was presumed does not hold.
+  std::optional<Outcome> Perform(const Turn& turn, CallState& call, const Credentials& acting);
   Outcome LetCallerMakeIt(const Turn& turn, CallState& call);
   Outcome Deliver(int listener, const kernel::Notification& notification, Reply reply);
   // Of the supervisor. nullptr: cannot be read.
@@ -135,10 +132,10 @@ Outcome Engine::Impl::Answer(const Turn& turn, policy::PolicyAction action, std:
     case policy::Verb::kKillProcess:
       return {.kind = Outcome::Kind::kKilled, .errno_value = EPERM, .reason = std::move(reason)};
     case policy::Verb::kReturn:
-      identities.Tell(ChangeBy(turn.notification.call));
       (void)kernel.ReplyValue(turn.listener, turn.notification.id, action.data);
       return {};
     case policy::Verb::kContinueUnchecked:
+      identities.Tell(ChangeBy(turn.notification.call));
       starts.GoOn(kernel, turn, Starts::Then::kNothing);
       return {};
     case policy::Verb::kAllow:
@@ -181,7 +178,8 @@ Outcome Engine::Impl::Deliver(int listener, const kernel::Notification& notifica
   return {.errno_value = given.error()};
 }
 
-Outcome Engine::Impl::Perform(const Turn& turn, CallState& call, const Credentials& acting) {
+std::optional<Outcome> Engine::Impl::Perform(const Turn& turn, CallState& call,
+                                             const Credentials& acting) {
   if (call.performer->MayBlock() && !turn.step_aside()) {
     return Refuse(EAGAIN, fmt::format("{} calls of the program are waiting already", kMaxInFlight));
   }
@@ -197,8 +195,14 @@ Outcome Engine::Impl::Perform(const Turn& turn, CallState& call, const Credentia
                        .is_borrowed = acting != own->credentials,
                        .may_wait = turn.step_aside});
   }
+  if (reply.looks_again) {
+    call.kept = std::move(reply.descriptor);
+    return std::nullopt;
+  }
   // A call can have waited for long: the thread id may be another's by now.
-  if (!reply.outputs.empty() && !kernel.IsPending(turn.listener, call.notification.id)) return {};
+  if (!reply.outputs.empty() && !kernel.IsPending(turn.listener, call.notification.id)) {
+    return kGoneCaller;
+  }
   bool told = std::ranges::all_of(reply.outputs, [&](const Reply::Output& output) {
     return call.inputs->Write(output.address, output.bytes).has_value();
   });
@@ -256,7 +260,7 @@ Outcome Engine::Impl::AskAboutRegisters(const Turn& turn, policy::PolicyAction a
 }
 
 Outcome Engine::Impl::Look(const Turn& turn, const DecideFunction& decide,
-                           const OutsideFunction& outside, By by) {
+                           const OutsideFunction& outside, Way way) {
   const int listener = turn.listener;
   const kernel::Notification& notification = turn.notification;
   if (Own() == nullptr || !HasOwnPlaces()) {
@@ -283,7 +287,7 @@ Outcome Engine::Impl::Look(const Turn& turn, const DecideFunction& decide,
   // In its own it can mount and chroot, and give any file any name.
   state.identity.must_have_our_root = !same_namespace && !names_are_fixed;
   bool is_elsewhere = false;
-  if (state.performer != nullptr && by == By::kEither &&
+  if (state.performer != nullptr && way.by == By::kEither &&
       state.performer->MadeBy() == Maker::kSupervisor &&
       (!same_namespace || state.performer->ScopeOf() != Scope::kUser)) {
     if (state.identity.umask == kUnreadUmask) {
@@ -310,7 +314,12 @@ Outcome Engine::Impl::Look(const Turn& turn, const DecideFunction& decide,
   const Surroundings surroundings{
       .identity = state.identity,
       .same_pid_namespace = state.identity.pid_namespace == own->pid_namespace,
-      .is_borrowed = walking != own->credentials};
+      .is_borrowed = walking != own->credentials,
+      .may_presume = way.may_presume && same_namespace};
+  auto look_again = [&] {
+    state.performer.reset();
+    return Look(turn, decide, outside, {.by = way.by, .may_presume = false});
+  };
   int failed = 0;
   if (state.performer != nullptr) failed = state.performer->Prepare(*state.inputs, surroundings);
   policy::PolicyAction action;
@@ -345,6 +354,10 @@ Outcome Engine::Impl::Look(const Turn& turn, const DecideFunction& decide,
       return answer.action;
     };
     action = decide(notification.call, look);
+    if (state.performer != nullptr && state.performer->Presumes() &&
+        action.verb != policy::Verb::kAllow) {
+      return look_again();
+    }
     if (more && (action.verb == policy::Verb::kAllow || IsLeft(action))) {
       policy::PolicyAction greater = decide(*more, look);
       if (IsLeft(greater)) {
@@ -388,7 +401,7 @@ Outcome Engine::Impl::Look(const Turn& turn, const DecideFunction& decide,
   // A helper has not our rights. All is looked at and decided anew.
   if (lends && is_elsewhere) {
     state.performer.reset();
-    return Look(turn, decide, outside, By::kUs);
+    return Look(turn, decide, outside, {.by = By::kUs, .may_presume = false});
   }
   if (performs) {
     const bool caller_makes_it = state.performer->MadeBy() != Maker::kSupervisor;
@@ -405,9 +418,11 @@ Outcome Engine::Impl::Look(const Turn& turn, const DecideFunction& decide,
       state.identity.threads = whole->threads;
     }
     if (caller_makes_it) return LetCallerMakeIt(turn, state);
-    if (is_elsewhere) return Perform(turn, state, own->credentials);
-    if (lends) return Perform(turn, state, Lent(own->credentials, state.identity.credentials));
-    return Perform(turn, state, state.identity.credentials);
+    const Credentials* acting = is_elsewhere ? &own->credentials : &state.identity.credentials;
+    std::optional<Credentials> lent;
+    if (lends) acting = &lent.emplace(Lent(own->credentials, state.identity.credentials));
+    auto outcome = Perform(turn, state, *acting);
+    return outcome ? std::move(*outcome) : look_again();
   }
   return Answer(turn, action, std::move(reason));
 }
@@ -421,7 +436,7 @@ Outcome Engine::Handle(const Turn& turn, const DecideFunction& decide,
   }
   if (IsLeft(action) || action.verb == policy::Verb::kLook ||
       action.verb == policy::Verb::kAsSupervisor) {
-    return impl_->Look(turn, decide, outside);
+    return impl_->Look(turn, decide, outside, {});
   }
   return impl_->Answer(turn, action, {});
 }
@@ -434,6 +449,8 @@ Outcome Engine::HandleReturn(pid_t tid, const DecideFunction& decide) {
   return impl_->moves.Judge(impl_->kernel, tid, decide);
 }
 
+void Engine::Tell(Change change) { impl_->identities.Tell(change); }
+
 void Engine::EndHelpers() { impl_->helpers.EndAll(); }
 
 Engine::Engine(kernel::Kernel& kernel, Fixed fixed)
@@ -441,5 +458,3 @@ Engine::Engine(kernel::Kernel& kernel, Fixed fixed)
 Engine::~Engine() = default;
 
 }  // namespace callgate::supervise
-void Engine::Tell(Change change) { impl_->identities.Tell(change); }
-

@@ -3,16 +3,20 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "abi/arch.h"
 #include "abi/syscalls.h"
@@ -129,6 +133,104 @@ TEST(Engine, CallerThatIsGoneLeavesNothingBehind) {
   }
   EXPECT_TRUE(std::filesystem::is_empty(folder));
   std::filesystem::remove(folder);
+}
+
+// A folder with a file, a link to it, and a FIFO.
+class Folder {
+ public:
+  Folder() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "engine.XXXXXX").string();
+    at_ = mkdtemp(pattern.data());
+    std::ofstream(at_ / "file") << "x";
+    std::filesystem::create_symlink("file", at_ / "link");
+    EXPECT_EQ(mkfifo((at_ / "fifo").c_str(), 0600), 0);
+  }
+  ~Folder() { std::filesystem::remove_all(at_); }
+  Folder(const Folder&) = delete;
+  Folder& operator=(const Folder&) = delete;
+
+  std::string operator/(std::string_view name) const { return (at_ / name).string(); }
+
+ private:
+  std::filesystem::path at_;
+};
+
+// An open under a policy that lets one path through, by a caller of whom all is remembered.
+struct Presumed {
+  std::vector<std::string> asked = {};
+  Outcome outcome = {};
+  testing::FakeKernel kernel = {};
+
+  void Open(const std::string& path, const std::string& allowed, int flags = O_RDONLY) {
+    std::array<uid_t, 3> uids{};
+    std::array<gid_t, 3> gids{};
+    ASSERT_EQ(getresuid(uids.data(), &uids[1], &uids[2]), 0);
+    ASSERT_EQ(getresgid(gids.data(), &gids[1], &gids[2]), 0);
+    kernel.thread_info = kernel::ThreadInfo{.tid = gettid(),
+                                            .tgid = getpid(),
+                                            .uids = {uids[0], uids[1], uids[2], uids[1]},
+                                            .gids = {gids[0], gids[1], gids[2], gids[1]}};
+    Put(kernel, 0x1000, path);
+    kernel::Notification notification = OpenAt(0x1000);
+    notification.call.args[2] = static_cast<std::uint64_t>(flags);
+    outcome =
+        Engine(kernel, {.is_told = true})
+            .Handle({.listener = kListener, .notification = notification},
+                    [&](const abi::Call&, const policy::LookFunction& look) {
+                      if (!look) return PolicyAction{Verb::kLook, 0};
+                      auto value = look({.kind = policy::DeepSubject::Kind::kPath, .slot = 1});
+                      asked.push_back(std::get<std::string>(value));
+                      return asked.back() == allowed ? kAllow : PolicyAction{Verb::kErrno, EACCES};
+                    });
+  }
+};
+
+TEST(EngineWhereAllIsRemembered, PlainFileIsOpenedByTheNameThatWasDecidedOn) {
+  Folder folder;
+  Presumed test;
+  test.Open(folder / "file", folder / "file");
+  EXPECT_EQ(test.asked, std::vector{folder / "file"});
+  EXPECT_EQ(test.kernel.injected.size(), 1U);
+}
+
+TEST(EngineWhereAllIsRemembered, MissingFileIsSaidToBeMissing) {
+  Folder folder;
+  Presumed test;
+  test.Open(folder / "none", folder / "none");
+  EXPECT_EQ(test.asked, std::vector{folder / "none"});
+  EXPECT_EQ(test.kernel.replies, (std::vector<std::pair<std::uint64_t, int>>{{1, ENOENT}}));
+}
+
+TEST(EngineWhereAllIsRemembered, NameOfALinkLetsNothingThroughThatItLeadsTo) {
+  Folder folder;
+  Presumed test;
+  test.Open(folder / "link", folder / "link");
+  EXPECT_EQ(test.asked, (std::vector{folder / "link", folder / "file"}));
+  EXPECT_EQ(test.outcome.kind, Outcome::Kind::kRefused);
+  EXPECT_TRUE(NothingWasDone(test.kernel));
+}
+
+TEST(EngineWhereAllIsRemembered, LinkLeadsToWhatIsLetThrough) {
+  Folder folder;
+  Presumed test;
+  test.Open(folder / "link", folder / "file");
+  EXPECT_EQ(test.asked, (std::vector{folder / "link", folder / "file"}));
+  EXPECT_EQ(test.kernel.injected.size(), 1U);
+}
+
+TEST(EngineWhereAllIsRemembered, FifoIsLookedAtBeforeItIsHandedOver) {
+  Folder folder;
+  Presumed test;
+  test.Open(folder / "fifo", folder / "fifo", O_RDONLY | O_NONBLOCK);
+  EXPECT_EQ(test.asked, (std::vector{folder / "fifo", folder / "fifo"}));
+  EXPECT_EQ(test.kernel.injected.size(), 1U);
+}
+
+TEST(EngineWhereAllIsRemembered, DeviceIsNotOpenedTwice) {
+  Presumed test;
+  test.Open("/dev/null", "/dev/null");
+  EXPECT_EQ(test.asked, std::vector<std::string>{"/dev/null"});
+  EXPECT_EQ(test.kernel.injected.size(), 1U);
 }
 
 TEST(Engine, CallerOfAnotherPidNamespaceIsRefused) {

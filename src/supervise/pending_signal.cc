@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
 #include <charconv>
 #include <string>
 
@@ -42,6 +43,13 @@ PendingSignal PendingSignalOf(pid_t tid) {
     text.append(more.data(), static_cast<std::size_t>(size));
   }
   return ParsePendingSignal(text);
+}
+
+int InterruptedErrno(pid_t tid) {
+  // include/linux/errno.h: for the way out of a system call, never for a program. The kernel makes
+  // EINTR of it or calls again, as the handler of the signal asks (SA_RESTART).
+  constexpr int kRestartSystem = 512;  // ERESTARTSYS
+  return PendingSignalOf(tid) == PendingSignal::kOwn ? kRestartSystem : EINTR;
 }
 
 }  // namespace callgate::supervise

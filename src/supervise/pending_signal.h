@@ -17,4 +17,7 @@ PendingSignal PendingSignalOf(pid_t tid);
 // From the text of /proc/TID/status.
 PendingSignal ParsePendingSignal(std::string_view status);
 
+// Of a performed call that was interrupted for the caller's sake.
+int InterruptedErrno(pid_t tid);
+
 }  // namespace callgate::supervise

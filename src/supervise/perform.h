@@ -28,6 +28,9 @@ struct Reply {
   std::int64_t value = 0;              // else its result, unless there is
   base::UniqueFd descriptor;           // one to put into the caller's table
   std::uint32_t descriptor_flags = 0;  // O_CLOEXEC or 0
+  // What was presumed does not hold: nothing is given to the caller, all is to be looked at. A
+  // descriptor is kept open meanwhile.
+  bool looks_again = false;
   // To be written into the caller's memory before the call returns its value; EFAULT else.
   struct Output {
     std::uint64_t address = 0;
@@ -43,6 +46,12 @@ struct Reply {
   static Reply Signal(int signal, int error) {
     Reply reply = Error(error);
     reply.signal = signal;
+    return reply;
+  }
+  static Reply LooksAgain(base::UniqueFd kept = {}) {
+    Reply reply;
+    reply.looks_again = true;
+    reply.descriptor = std::move(kept);
     return reply;
   }
   static Reply Value(std::int64_t result) {
@@ -86,6 +95,7 @@ struct Surroundings {
   bool same_pid_namespace = true;
   bool is_borrowed = false;   // this thread acts as somebody else than the supervisor's user
   bool is_elsewhere = false;  // this process has its rights in the caller's user namespace alone
+  bool may_presume = false;   // see Performer::Presumes
   // To be asked before what may take as long as somebody likes; false: it must not (deciders.h).
   std::function<bool()> may_wait = [] { return false; };
 };
@@ -106,6 +116,10 @@ class Performer {
 
   // 0, or the errno that the kernel gives the call before it does anything (EFAULT, EINVAL).
   virtual int Prepare(Inputs& inputs, const Surroundings& around) = 0;
+  // Has it prepared what the call is about only by what the call says, which Perform finds to be so
+  // or not (Reply::LooksAgain)? Then nothing but "allow" may follow from it, and all else is
+  // decided after another Prepare, which may not presume.
+  virtual bool Presumes() const { return false; }
   // May performing take as long as somebody likes? (A FIFO without a writer.)
   virtual bool MayBlock() const { return false; }
   // Where the caller gets more than it asked for: the call that would ask for that. The policy must

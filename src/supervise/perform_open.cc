@@ -5,6 +5,15 @@
 // made has its directory pinned, and is made there under the copied name, following no link: if
 // somebody puts a link under that name meanwhile the call fails with ELOOP.
 //
+// Most paths lead through directories alone from the supervisor's own root to a plain file, or to
+// nothing. So that is presumed: the policy is asked about the path as it is written, and if it
+// allows that, one openat2(2) that follows no link opens the file of that name or finds that there
+// is none. The kernel then walks names that were decided on, as a walk that pins would have done
+// (resolve.cc, LeapToEnd). What it finds otherwise (a link, a device, a FIFO, a file of /proc), and
+// what the policy does not simply allow, is pinned and decided as above. A FIFO stays open until
+// that is done, so that whoever waits at its other end does not see it close. A device can notice
+// that it was opened and closed, so below /dev nothing is presumed.
+//
 // The descriptor is put into the caller's table before the call returns, as open(2) does it.
 //
 // What differs from the kernel's own open, and why:
@@ -74,6 +83,7 @@ bool IsOpenToAll(std::string_view name) {
 }
 
 constexpr unsigned kUniqueMount = 0x4000;  // STATX_MNT_ID_UNIQUE, Linux 6.8
+constexpr unsigned kWanted = STATX_TYPE | STATX_MODE | kUniqueMount;
 
 // Is the file one of /proc? What is mounted somewhere stays what it is, and a mount's unique number
 // is never given again.
@@ -94,6 +104,7 @@ class OpenPerformer final : public Performer {
   explicit OpenPerformer(const Row& row) : kind_(row.kind) {}
 
   int Prepare(Inputs& inputs, const Surroundings& around) override;
+  bool Presumes() const override { return presumed_root_ >= 0; }
   bool MayBlock() const override { return may_block_; }
   bool NeedsStatus() const override { return (flags_ & (O_CREAT | kTmpFileBit)) != 0; }
   // To open a plain file or a directory that is there changes nothing.
@@ -108,6 +119,8 @@ class OpenPerformer final : public Performer {
   int ReadArguments(Inputs& inputs);
   int CheckFlags();
   int CheckProc(const PinnedPath& pinned, const Surroundings& around) const;
+  bool MayPresume(const Places& places, const std::string& path) const;
+  Reply OpenPresumed(const std::string& path) const;
   Reply Reopen(const PinnedPath& pinned) const;
   Reply Create(const PinnedPath& pinned, mode_t umask_bits) const;
   std::uint32_t DescriptorFlags() const { return flags_ & O_CLOEXEC; }
@@ -119,6 +132,7 @@ class OpenPerformer final : public Performer {
   std::uint64_t mode_ = 0;
   std::uint64_t resolve_ = 0;
   bool may_block_ = false;
+  int presumed_root_ = -1;
   struct statx status_ = {};  // of a file that exists
 };
 
@@ -200,13 +214,19 @@ int OpenPerformer::Prepare(Inputs& inputs, const Surroundings& around) {
   if (text->empty()) return ENOENT;
   auto places = PlacesOf(inputs.tid(), around.identity, around.same_pid_namespace, *text, dirfd_);
   if (!places) return places.error();
+  if (around.may_presume && MayPresume(*places, *text)) {
+    presumed_root_ = places->our_root;
+    PinnedPath presumed;
+    presumed.path = std::move(*text);
+    inputs.SetPinned(path_slot_, std::move(presumed));
+    return 0;
+  }
   bool exclusive = (flags_ & O_CREAT) != 0 && (flags_ & O_EXCL) != 0;
   bool follows = (flags_ & O_NOFOLLOW) == 0 && !exclusive;
   auto pinned = inputs.Pin(path_slot_, *places, follows ? Follow::kAll : Follow::kNotLast,
                            (flags_ & O_CREAT) != 0 ? Needs::kObjectAndParent : Needs::kObject);
   if (!pinned) return pinned.error();
   if (!(*pinned)->Exists()) return 0;
-  constexpr unsigned kWanted = STATX_TYPE | STATX_MODE | kUniqueMount;
   if (statx((*pinned)->object.get(), "", AT_EMPTY_PATH, kWanted, &status_) < 0) return errno;
   constexpr unsigned kMemoryDevices = 1;  // /dev/null, /dev/zero, …: never wait
   bool is_device = (S_ISCHR(status_.stx_mode) && status_.stx_rdev_major != kMemoryDevices) ||
@@ -214,6 +234,32 @@ int OpenPerformer::Prepare(Inputs& inputs, const Surroundings& around) {
   bool waits = is_device || (S_ISFIFO(status_.stx_mode) && (flags_ & O_NONBLOCK) == 0);
   may_block_ = waits && (flags_ & O_PATH) == 0;
   return 0;
+}
+
+bool OpenPerformer::MayPresume(const Places& places, const std::string& path) const {
+  constexpr std::uint64_t kOthers = O_CREAT | O_TRUNC | O_PATH | kTmpFileBit | FASYNC;
+  return places.our_root >= 0 && (flags_ & kOthers) == 0 && path.starts_with('/') &&
+         !path.starts_with("/dev/") && !path.starts_with("/proc/") && IsPlain(path);
+}
+
+Reply OpenPerformer::OpenPresumed(const std::string& path) const {
+  open_how how{.flags = flags_ | O_NONBLOCK | O_CLOEXEC | O_NOCTTY,
+               .mode = 0,
+               .resolve = RESOLVE_NO_SYMLINKS};
+  base::UniqueFd fd(
+      static_cast<int>(syscall(SYS_openat2, presumed_root_, path.c_str() + 1, &how, sizeof how)));
+  if (!fd.valid()) return errno == ENOENT ? Reply::Error(ENOENT) : Reply::LooksAgain();
+  struct statx status{};
+  if (statx(fd.get(), "", AT_EMPTY_PATH, kWanted, &status) < 0) return Reply::LooksAgain();
+  if (S_ISFIFO(status.stx_mode)) return Reply::LooksAgain(std::move(fd));
+  const bool is_plain = S_ISREG(status.stx_mode) || S_ISDIR(status.stx_mode);
+  if (!is_plain || IsProc(fd.get(), status) != false) return Reply::LooksAgain();
+  constexpr std::uint64_t kSettable = O_APPEND | O_DIRECT | O_NOATIME;
+  if ((flags_ & O_NONBLOCK) == 0 &&
+      fcntl(fd.get(), F_SETFL, static_cast<int>(flags_ & kSettable)) < 0) {
+    return Reply::LooksAgain();
+  }
+  return Reply::Descriptor(std::move(fd), DescriptorFlags());
 }
 
 // The supervisor traces the target's processes, so /proc lets it see more of them than they may see
@@ -291,6 +337,7 @@ Reply OpenPerformer::Create(const PinnedPath& pinned, mode_t umask_bits) const {
 
 Reply OpenPerformer::Perform(Inputs& inputs, const Surroundings& around) {
   const PinnedPath& pinned = *inputs.Pinned(path_slot_);
+  if (Presumes()) return OpenPresumed(pinned.path);
   bool creates = (flags_ & O_CREAT) != 0;
   bool walked = pinned.error == 0 || pinned.parent.valid();
   if (creates && walked && pinned.must_be_directory) return Reply::Error(EISDIR);

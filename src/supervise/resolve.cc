@@ -79,18 +79,6 @@ bool IsBelowProcess(std::string_view path, pid_t tgid) {
          (path.size() == process.size() || path[process.size()] == '/');
 }
 
-// Names with one slash between each two, none of them `.` or `..`: as the kernel would write it.
-bool IsPlain(std::string_view path) {
-  if (path.starts_with('/')) path.remove_prefix(1);
-  while (true) {
-    const std::size_t end = path.find('/');
-    const std::string_view name = path.substr(0, end);
-    if (name.empty() || name == "." || name == "..") return false;
-    if (end == std::string_view::npos) return true;
-    path.remove_prefix(end + 1);
-  }
-}
-
 class Walker {
  public:
   Walker(const Places& places, Follow follow, Needs needs)
@@ -357,6 +345,17 @@ std::expected<PinnedPath, int> Walker::Finish() {
 }
 
 }  // namespace
+
+bool IsPlain(std::string_view path) {
+  if (path.starts_with('/')) path.remove_prefix(1);
+  while (true) {
+    const std::size_t end = path.find('/');
+    const std::string_view name = path.substr(0, end);
+    if (name.empty() || name == "." || name == "..") return false;
+    if (end == std::string_view::npos) return true;
+    path.remove_prefix(end + 1);
+  }
+}
 
 int OwnDescriptors() {
   // A fork would go on with its parent's.

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <expected>
 #include <string>
+#include <string_view>
 
 #include "base/unique_fd.h"
 
@@ -55,6 +56,9 @@ struct PinnedPath {
 
   bool Exists() const { return object.valid(); }
 };
+
+// Names with one slash between each two, none of them `.` or `..`: as the kernel would write it.
+bool IsPlain(std::string_view path);
 
 // Is it the root directory of this process, in the same mount?
 bool IsOurRoot(int root);
