@@ -13,7 +13,7 @@
 //  - refuses a call that is in hand for longer than the deadline: its thread then finds nobody to
 //    answer, whenever it comes back,
 //  - interrupts threads that wait when their caller is gone or has a signal,
-//  - refuses what comes while every thread hangs or waits.
+//  - refuses what comes while every thread waits or hangs, the last one for half the deadline.
 // It counts ticks, not time: while the supervisor is stopped or the machine sleeps no deadline
 // passes. It never looks at a target itself, so nothing a target does can hold it up.
 
@@ -204,7 +204,8 @@ void Deciders::Tick(Lock& lock) {
       case Phase::kReceiving:
         break;
       case Phase::kDeciding:
-        if (age > kPatience && !Relieve(seat)) overloaded = true;
+        // Not at once: on a busy machine a thread that is merely slow looks like one that hangs.
+        if (age > kPatience && !Relieve(seat)) overloaded = overloaded || age > deadline / 2;
         if (age > deadline) {
           seat.phase = Phase::kOverdue;
           overdue.push_back(seat.notification);

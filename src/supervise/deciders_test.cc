@@ -115,6 +115,25 @@ TEST_F(DecidersTest, WhatComesWhileAllHangIsRefused) {
   EXPECT_TRUE(Becomes([&] { return (decided_ & 1U << 6) != 0; }));
 }
 
+// It did when the last free thread was not run for 30 ms, as happens on a busy machine.
+TEST_F(DecidersTest, SlowCallWhileAllOthersWaitRefusesNobody) {
+  std::binary_semaphore slow(0), waits(0);
+  Deciders deciders(kernel_, listener_, Callbacks([&](const Turn& turn) {
+                      if (turn.notification.id == 1 && turn.step_aside()) waits.acquire();
+                      if (turn.notification.id == 2) slow.acquire();
+                      decided_.fetch_or(1ULL << turn.notification.id);
+                    }),
+                    {.in_flight = 1, .deadline = milliseconds(1000)});
+  for (std::uint64_t id = 1; id <= 3; ++id) Call(id);
+  ASSERT_TRUE(deciders.Start());
+  std::this_thread::sleep_for(milliseconds(100));
+  EXPECT_EQ(decided_, 0U);
+  slow.release();
+  EXPECT_TRUE(Becomes([&] { return decided_ == (1U << 2 | 1U << 3); }));
+  EXPECT_EQ(overload_, 0U);
+  waits.release();
+}
+
 TEST_F(DecidersTest, WhoeverStepsAsideHasNoDeadline) {
   std::atomic<int> error{-1};
   Deciders deciders(kernel_, listener_, Callbacks([&](const Turn& turn) {
