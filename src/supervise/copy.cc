@@ -1,6 +1,7 @@
 #include "supervise/copy.h"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <span>
@@ -19,24 +20,18 @@ int CallErrno(int error) { return error == EPERM ? ESRCH : error; }
 kernel::SysResult<std::string> CopyString(kernel::Kernel& kernel, pid_t tid, std::uint64_t address,
                                           std::size_t limit) {
   std::string text;
-  std::size_t have = 0;
+  std::array<char, kPage> bytes;
   // Page by page: a string may end right before a page that cannot be read. Most are short.
-  while (have < limit) {
-    std::uint64_t at = address + have;
-    std::size_t part = std::min<std::size_t>(limit - have, kPage - at % kPage);
-    if (have == 0) part = std::min(part, kUsual);
-    text.resize(have + part);
-    auto into = std::as_writable_bytes(std::span(text)).subspan(have, part);
-    auto got = kernel.ReadMemory(tid, at, into);
+  while (text.size() < limit) {
+    const std::uint64_t at = address + text.size();
+    std::size_t part = std::min<std::size_t>(limit - text.size(), kPage - at % kPage);
+    if (text.empty()) part = std::min(part, kUsual);
+    auto got = kernel.ReadMemory(tid, at, std::as_writable_bytes(std::span(bytes)).first(part));
     if (!got) return std::unexpected(CallErrno(got.error()));
     if (*got == 0) return std::unexpected(EFAULT);
-    const void* end = std::memchr(into.data(), 0, *got);
-    if (end != nullptr) {
-      text.resize(have +
-                  static_cast<std::size_t>(static_cast<const std::byte*>(end) - into.data()));
-      return text;
-    }
-    have += *got;
+    const std::size_t length = ::strnlen(bytes.data(), *got);
+    text.append(bytes.data(), length);
+    if (length < *got) return text;
     if (*got < part) return std::unexpected(EFAULT);
   }
   return std::unexpected(ENAMETOOLONG);

@@ -303,7 +303,7 @@ policy::DeepValue Inputs::Look(const policy::DeepSubject& subject) {
       if (Register(subject.slot) == 0) return policy::Absent{};
       auto text = String(subject.slot, kMaxPath);
       if (!text) return Fail(text.error());
-      return *text;
+      return std::move(*text);
     }
     case Kind::kField:
       return LookAtField(subject);
