@@ -1,5 +1,8 @@
 """What the tests of supervised programs share: each runs a Python program in a fresh directory under `callgate run`."""
 
+import concurrent.futures
+import io
+import multiprocessing
 import os
 import pathlib
 import re
@@ -59,3 +62,24 @@ class Supervised(unittest.TestCase):
             time.sleep(0.01)
         self.started.kill()
         self.fail(f"nobody supervises; printed {self.started.communicate()}")
+
+
+def run_alone(name):
+    """One test of the program, by name: whether it passed, and what was to be said."""
+    text = io.StringIO()
+    suite = unittest.defaultTestLoader.loadTestsFromName(name, sys.modules["__main__"])
+    result = unittest.TextTestRunner(text, verbosity=2).run(suite)
+    return result.wasSuccessful() and not result.skipped, text.getvalue()
+
+
+def main():
+    """As unittest.main(), several at once: these tests wait for deadlines more than they compute."""
+    if len(sys.argv) > 1:
+        return unittest.main()
+    cases = [test for suite in unittest.defaultTestLoader.loadTestsFromModule(sys.modules["__main__"]) for test in suite]
+    names = [test.id().removeprefix("__main__.") for test in cases]
+    with concurrent.futures.ProcessPoolExecutor(4, multiprocessing.get_context("fork")) as pool:
+        results = list(pool.map(run_alone, names))
+    failures = [text for passed, text in results if not passed]
+    print(*failures, f"{len(names) - len(failures)} passed, {len(failures)} failed", sep="\n")
+    sys.exit(bool(failures) or not names)

@@ -13,9 +13,8 @@ import resource
 import signal
 import socket
 import time
-import unittest
 
-from supervised import POLICY, Supervised
+from supervised import POLICY, Supervised, main
 
 
 # Asks for the secret and for a file it may have, again and again, until it is told to end.
@@ -371,4 +370,4 @@ class Faults(Supervised):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    main()
