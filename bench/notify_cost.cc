@@ -11,9 +11,10 @@
 // rows "|SEND" show what it would save. "looks": by hand too, with the system calls that it takes
 // to decide about the path and the one who asks.
 //
-// usage: notify_cost [CALLS-PER-ROUND [ROW]]
+// usage: notify_cost [CALLS-PER-ROUND [ROW...]]
 
 #include <fmt/format.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -41,9 +42,11 @@ namespace {
 using policy::PolicyAction;
 using policy::Verb;
 
-void Supervise(Bench& bench, std::uint32_t nr, const std::function<bool()>& call,
-               const supervise::DecideFunction& decide, supervise::Fixed fixed = {}) {
-  Notifier target = StartNotifier(bench, nr, call);
+void Supervise(
+    Bench& bench, std::uint32_t nr, const std::function<bool()>& call,
+    const supervise::DecideFunction& decide, supervise::Fixed fixed = {},
+    const std::function<void()>& begin = [] {}) {
+  Notifier target = StartNotifier(bench, nr, call, begin);
   // As `callgate run` has it: two threads beside the one that looks after processes.
   supervise::Engine engine(kernel::RealKernel(), fixed);
   supervise::Deciders::Callbacks callbacks{
@@ -61,6 +64,7 @@ void Supervise(Bench& bench, std::uint32_t nr, const std::function<bool()>& call
   supervise::Deciders deciders(kernel::RealKernel(), target.listener.get(), std::move(callbacks));
   if (!deciders.Start()) Die("cannot start a thread");
   Reap(target.pid);
+  engine.EndHelpers();
 }
 
 void Verdict(Bench& bench) {
@@ -83,7 +87,7 @@ void ReadArgument(Bench& bench) {
       });
 }
 
-void OpenUnder(Bench& bench, supervise::Fixed fixed) {
+void OpenUnder(Bench& bench, supervise::Fixed fixed, const std::function<void()>& begin = [] {}) {
   Supervise(
       bench, SYS_openat, [path = bench.file] { return OpenAndClose(path); },
       [&](const abi::Call&, const policy::LookFunction& look) {
@@ -93,11 +97,18 @@ void OpenUnder(Bench& bench, supervise::Fixed fixed) {
         bool is_allowed = text != nullptr && *text == bench.file;
         return is_allowed ? PolicyAction{Verb::kAllow, 0} : PolicyAction{Verb::kErrno, EACCES};
       },
-      fixed);
+      fixed, begin);
 }
-// The policy denies setgroups, setns, unshare, chroot and pivot_root; or it does not.
-void Open(Bench& bench) { OpenUnder(bench, {.groups = true, .namespaces = true, .root = true}); }
+// As `callgate run` has it: what changes a caller's identity is refused, or told of.
+void Open(Bench& bench) { OpenUnder(bench, {.is_told = true}); }
+// A policy that has such calls logged or traced, so that nothing can be remembered.
 void OpenByAnybody(Bench& bench) { OpenUnder(bench, {}); }
+// A caller in a user namespace of its own: a process that stands there opens the file.
+void OpenByHelper(Bench& bench) {
+  OpenUnder(bench, {.names = true, .is_told = true}, [] {
+    if (unshare(CLONE_NEWUSER) != 0) Die("cannot make a user namespace");
+  });
+}
 
 struct Row {
   const char* name;
@@ -108,7 +119,7 @@ struct Row {
 int Main(int argc, char** argv) {
   PinToOneCpu();
   const std::size_t calls = argc > 1 ? std::strtoul(argv[1], nullptr, 10) : 5'000;
-  if (calls < 100 || calls > kMaxCalls) Die("usage: notify_cost [CALLS-PER-ROUND [ROW]]");
+  if (calls < 100 || calls > kMaxCalls) Die("usage: notify_cost [CALLS-PER-ROUND [ROW...]]");
   std::string folder = (std::filesystem::temp_directory_path() / "notify_cost.XXXXXX").string();
   if (mkdtemp(folder.data()) == nullptr) Die("cannot make a folder");
   std::ofstream(folder + "/file") << "x";
@@ -128,13 +139,17 @@ int Main(int argc, char** argv) {
                         {"open+close, bare, looks", BareLookedOpen<HandOver::kAddThenSend>},
                         {"open+close, bare, looks, |SEND", BareLookedOpen<HandOver::kAddAndSend>},
                         {"open+close", Open},
-                        {"open+close, may change ids", OpenByAnybody},
+                        {"open+close, nothing remembered", OpenByAnybody},
+                        {"open+close, helper process", OpenByHelper},
                         {"open+close, broker process", Broker},
                         {"ptrace stop", PtraceStop}};
-  // To look at one of them with perf or strace.
+  // To look at some of them with perf or strace; ratios are to the first.
   if (argc > 2) {
-    std::erase_if(rows, [&](const Row& row) { return std::string_view(row.name) != argv[2]; });
-    if (rows.empty()) Die(fmt::format("no row '{}'", argv[2]));
+    const std::vector<std::string_view> wanted(argv + 2, argv + argc);
+    std::erase_if(rows, [&](const Row& row) {
+      return std::ranges::find(wanted, std::string_view(row.name)) == wanted.end();
+    });
+    if (rows.size() != wanted.size()) Die("there are not all of these rows");
   }
   for (std::size_t round = 0; round < kRounds; ++round) {
     for (Row& row : rows) {

@@ -64,10 +64,12 @@ void Reap(pid_t pid) {
   if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) Die("a measured process failed");
 }
 
-Notifier StartNotifier(Bench& bench, std::uint32_t nr, const std::function<bool()>& call) {
+Notifier StartNotifier(Bench& bench, std::uint32_t nr, const std::function<bool()>& call,
+                       const std::function<void()>& begin) {
   bench.board.word = 0;
   bench.board.go = 0;
   const pid_t pid = Fork([&] {
+    begin();
     bench.board.word = static_cast<std::uint32_t>(NotifyCall(nr)) + 1;
     while (bench.board.go == 0) usleep(100);
     Measure(bench, call);

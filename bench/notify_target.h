@@ -40,11 +40,14 @@ int NotifyCall(std::uint32_t nr);
 pid_t Fork(const std::function<void()>& child);
 void Reap(pid_t pid);
 
-// A child that measures `call`, whose number is notified, and its listener.
+// A child that measures `call`, whose number is notified, and its listener. `begin`: what it does
+// before all else.
 struct Notifier {
   pid_t pid = 0;
   base::UniqueFd listener;
 };
-Notifier StartNotifier(Bench& bench, std::uint32_t nr, const std::function<bool()>& call);
+Notifier StartNotifier(
+    Bench& bench, std::uint32_t nr, const std::function<bool()>& call,
+    const std::function<void()>& begin = [] {});
 
 }  // namespace callgate::bench
