@@ -78,7 +78,7 @@ def main():
         return unittest.main()
     cases = [test for suite in unittest.defaultTestLoader.loadTestsFromModule(sys.modules["__main__"]) for test in suite]
     names = [test.id().removeprefix("__main__.") for test in cases]
-    with concurrent.futures.ProcessPoolExecutor(4, multiprocessing.get_context("fork")) as pool:
+    with concurrent.futures.ProcessPoolExecutor(6, multiprocessing.get_context("fork")) as pool:
         results = list(pool.map(run_alone, names))
     failures = [text for passed, text in results if not passed]
     print(*failures, f"{len(names) - len(failures)} passed, {len(failures)} failed", sep="\n")

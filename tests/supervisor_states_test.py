@@ -1,86 +1,172 @@
 #!/usr/bin/env python3
-"""The supervisor is killed and stopped in every state of a call: strace(1) sends the signal when the thread that decides is in its
-N-th system call of a kind. Between two of them lies every state: received, reading, opening, handing over, answering.
+"""Who takes part in a call is killed and stopped in every state of it: strace(1) sends a signal when the process that acts is in its N-th
+system call of a kind. Between two of those lies every state: received, reading, opening, handing over, answering, idle.
 
 usage: supervisor_states_test.py CALLGATE
 """
 
 import concurrent.futures
+import os
+import pathlib
 import signal
 import subprocess
 import time
 import unittest
 
-from supervised import Supervised
+from supervised import Supervised, main
 
 # What it gets of two files, again and again until it is told to end: all that was seen, what was seen last, and how long it took.
 PROGRAM = """
-    import os, time
-    os.mkdir("ready")
-    slowest, seen = 0, set()
-    while not os.access("end", os.F_OK):
-        last = []
-        for name, begins in ("../no/secret", b"secret"), ("/etc/passwd", b"root:"):
-            begin = time.monotonic()
-            try:
-                fd = os.open(name, os.O_RDONLY)
-                last.append(name if os.read(fd, len(begins)) == begins else "another file"); os.close(fd)
-            except OSError as error: last.append(error.errno)
-            slowest = max(slowest, time.monotonic() - begin)
-        seen |= set(last)
-    print(sorted(map(str, seen)), last, slowest < 8)
+    import ctypes, os, time
+    BEGIN
+    def rounds():
+        slowest, seen = 0, set()
+        while True:
+            is_last = os.access("end", os.F_OK)
+            last = []
+            for name, begins in ("../no/secret", b"secret"), ("/etc/passwd", b"root:"):
+                begin = time.monotonic()
+                try:
+                    fd = os.open(name, os.O_RDONLY)
+                    last.append(name if os.read(fd, len(begins)) == begins else "another file"); os.close(fd)
+                except OSError as error: last.append(error.errno)
+                slowest = max(slowest, time.monotonic() - begin)
+            if not seen: open("ready", "w").close()
+            seen |= set(last)
+            if is_last: break
+        print(sorted(map(str, seen)), last, slowest < 8)
+    rounds()
 """
+IN_NAMESPACE = "assert ctypes.CDLL(None).unshare(0x10000000) == 0"  # CLONE_NEWUSER
+
 # A round of both calls makes each of these at least as often.
-CALLS = [("process_vm_readv", 2), ("openat2", 2), ("statx", 1), ("ioctl", 8), ("close", 1)]
-STATES = [(call, nth) for call, last in CALLS for nth in range(1, last + 1)]
+BY_SUPERVISOR = [("process_vm_readv", 2), ("openat2", 2), ("statx", 1), ("ioctl", 8), ("close", 1)]
+BY_HELPER = [("recvmsg", 4), ("process_vm_readv", 2), ("openat2", 2), ("sendmsg", 3)]
 STOPPED_FOR = 7  # seconds: longer than the deadline
 
 
+def states(calls):
+    return [(call, nth) for call, last in calls for nth in range(1, last + 1)]
+
+
 class States(unittest.TestCase):
-    def with_fault(self, fault, state):
-        """Under a supervisor that gets the signal in that state; the program's status and output."""
+    def in_all_states(self, calls, check):
+        """check(state) for all of them, at once, since most of it is waiting."""
+        all_states = states(calls)
+        with concurrent.futures.ThreadPoolExecutor(len(all_states)) as pool:
+            for state, result in zip(all_states, pool.map(check, all_states)):
+                with self.subTest(state):
+                    self.assertIn(*result)
+
+    def helper_of(self, case):
+        for _ in range(500):
+            for comm in pathlib.Path("/proc").glob("[0-9]*/comm"):
+                try:
+                    if comm.read_text() == "callgate-helper\n" and str(case.at) in (comm.parent / "cmdline").read_text():
+                        return int(comm.parent.name)
+                except OSError:
+                    pass
+            time.sleep(0.01)
+        self.fail("nobody helps")
+
+    def reach(self, case, pid, sent, state):
+        """pid gets that signal in that state."""
         call, nth = state
+        log = case.at / "log"
+        strace = subprocess.Popen(
+            ["strace", "-f", "-qq", "-o", str(log), "-e", f"trace={call}", "-e", f"inject={call}:signal={sent.name}:when={nth}", "-p", str(pid)],
+            stderr=subprocess.DEVNULL)
+        case.addCleanup(lambda: (strace.kill(), strace.wait()))
+        words = "stopped by SIGSTOP" if sent == signal.SIGSTOP else "killed by SIGKILL"
+        for _ in range(1000):
+            if log.exists() and words in log.read_text():
+                return strace
+            time.sleep(0.02)
+        self.fail(f"{state}: not reached")
+
+    def go_on(self, strace, pid):
+        strace.terminate()
+        strace.wait()
+        os.kill(pid, signal.SIGCONT)
+
+    def end(self, case, started):
+        (case.at / "ok" / "end").touch()
+        out, _ = case.finish(started)
+        return started.returncode, out
+
+    def under(self, program, play):
+        """What play(case, started) says of the program."""
         case = Supervised()
         case.setUp()
         try:
-            started = case.start(PROGRAM)
-            supervisor = case.supervisor_of(started.pid)
-            log = case.at / "log"
-            strace = subprocess.Popen(
-                ["strace", "-f", "-qq", "-o", str(log), "-e", f"trace={call}", "-e", f"inject={call}:signal={fault.name}:when={nth}", "-p",
-                 str(supervisor)], stderr=subprocess.PIPE, text=True)
-            if fault == signal.SIGSTOP:
-                deadline = time.monotonic() + 20
-                while not (log.exists() and "stopped by SIGSTOP" in log.read_text()):
-                    self.assertLess(time.monotonic(), deadline, f"{state}: not reached")
-                    time.sleep(0.02)
-                time.sleep(STOPPED_FOR)
-                strace.terminate()
-                strace.wait()
-                os.kill(supervisor, signal.SIGCONT)
-                time.sleep(0.5)
-                (case.at / "ok" / "end").touch()
-            out, _ = case.finish(started)
-            strace.communicate(timeout=20)
-            return started.returncode, out
+            return play(case, case.start(program))
         finally:
             case.doCleanups()
 
-    def in_all_states(self, fault):
-        with concurrent.futures.ThreadPoolExecutor(len(STATES)) as pool:
-            results = pool.map(lambda state: self.with_fault(fault, state), STATES)
-            return dict(zip(STATES, results))
+    def test_killed_supervisor_takes_the_program_with_it(self):
+        def check(state):
+            def play(case, started):
+                self.reach(case, case.supervisor_of(started.pid), signal.SIGKILL, state)
+                out, _ = case.finish(started)
+                return (started.returncode, out), [(-signal.SIGKILL, "")]
+            return self.under(PROGRAM.replace("BEGIN", ""), play)
+        self.in_all_states(BY_SUPERVISOR, check)
 
-    def test_killed_in_any_state_it_takes_the_program_with_it(self):
-        for state, result in self.in_all_states(signal.SIGKILL).items():
-            with self.subTest(state):
-                self.assertEqual(result, (-signal.SIGKILL, ""))
+    def test_stopped_supervisor_is_stood_in_for_and_goes_on(self):
+        def check(state):
+            def play(case, started):
+                supervisor = case.supervisor_of(started.pid)
+                strace = self.reach(case, supervisor, signal.SIGSTOP, state)
+                time.sleep(STOPPED_FOR)
+                self.go_on(strace, supervisor)
+                time.sleep(0.5)
+                return self.end(case, started), [(0, "['/etc/passwd', '110', '13'] [13, '/etc/passwd'] True\n")]
+            return self.under(PROGRAM.replace("BEGIN", ""), play)
+        self.in_all_states(BY_SUPERVISOR, check)
 
-    def test_stopped_in_any_state_it_is_stood_in_for_and_goes_on(self):
-        for state, (status, out) in self.in_all_states(signal.SIGSTOP).items():
-            with self.subTest(state):
-                self.assertEqual((status, out), (0, "['/etc/passwd', '110', '13'] [13, '/etc/passwd'] True\n"))
+    def test_program_killed_or_stopped_leaves_the_supervisor_whole(self):
+        """The supervisor is held in that state meanwhile. The program's parent asks afterwards."""
+        def check(state):
+            def play(case, started):
+                supervisor = case.supervisor_of(started.pid)
+                child = int((case.at / "ok" / "child").read_text())
+                for sent in signal.SIGSTOP, signal.SIGKILL:
+                    strace = self.reach(case, supervisor, signal.SIGSTOP, state)
+                    (case.at / "log").unlink()
+                    os.kill(child, sent)
+                    self.go_on(strace, supervisor)
+                    time.sleep(0.05)
+                    if sent == signal.SIGSTOP: os.kill(child, signal.SIGCONT)
+                time.sleep(0.1)
+                descriptors = len(os.listdir(f"/proc/{supervisor}/fd"))
+                return (descriptors < 16, self.end(case, started)), [(True, (0, "['/etc/passwd', '13'] [13, '/etc/passwd'] True\n"))]
+            return self.under(PROGRAM.replace("BEGIN", """
+    child = os.fork()
+    if child: assert os.waitpid(child, 0)[1] == 9
+    else: open("child", "w").write(str(os.getpid()))"""), play)
+        self.in_all_states(BY_SUPERVISOR, check)
+
+    def test_killed_helper_costs_one_call_at_most(self):
+        def check(state):
+            def play(case, started):
+                case.supervisor_of(started.pid)
+                self.reach(case, self.helper_of(case), signal.SIGKILL, state)
+                time.sleep(0.2)
+                return self.end(case, started), [(0, f"{seen} [13, '/etc/passwd'] True\n")
+                                                 for seen in (["/etc/passwd", "13"], ["/etc/passwd", "1", "13"], ["1", "13"])]
+            return self.under(PROGRAM.replace("BEGIN", IN_NAMESPACE), play)
+        self.in_all_states(BY_HELPER, check)
+
+    def test_stopped_helper_holds_up_a_call_until_the_deadline(self):
+        def check(state):
+            def play(case, started):
+                case.supervisor_of(started.pid)
+                self.reach(case, self.helper_of(case), signal.SIGSTOP, state)
+                time.sleep(STOPPED_FOR)
+                return self.end(case, started), [(0, "['/etc/passwd', '110', '13'] [13, '/etc/passwd'] True\n")]
+            return self.under(PROGRAM.replace("BEGIN", IN_NAMESPACE), play)
+        self.in_all_states(BY_HELPER, check)
 
 
 if __name__ == "__main__":
-    unittest.main()
+    main()
