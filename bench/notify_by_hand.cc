@@ -31,8 +31,9 @@ namespace {
 void ServeByHand(int listener,
                  const std::function<void(const kernel::Notification& notification)>& answer) {
   kernel::Kernel& kernel = kernel::RealKernel();
+  kernel::NotificationRoom room{};
   while (true) {
-    auto notification = kernel.Receive(listener);
+    auto notification = kernel.Receive(listener, room);
     if (notification) {
       answer(*notification);
     } else if (notification.error() == ENOENT) {  // Linux 6.11

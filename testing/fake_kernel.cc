@@ -80,7 +80,7 @@ bool FakeKernel::HasNoNotifications() {
   return notifications.empty();
 }
 
-SysResult<kernel::Notification> FakeKernel::Receive(int) {
+SysResult<kernel::Notification> FakeKernel::Receive(int, kernel::NotificationRoom& room) {
   std::unique_lock lock(mutex_);
   if (notifications.empty()) {
     // The real one blocks until a signal comes.
@@ -91,6 +91,7 @@ SysResult<kernel::Notification> FakeKernel::Receive(int) {
   }
   auto next = notifications.front();
   notifications.pop_front();
+  room.id = next ? next->id : 0;
   return next;
 }
 SysResult<void> FakeKernel::NextReply() {

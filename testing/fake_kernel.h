@@ -100,7 +100,8 @@ class FakeKernel final : public kernel::Kernel {
   kernel::SysResult<int> AddFilter(std::span<const std::byte> program,
                                    std::uint32_t flags) override;
   kernel::SysResult<void> SetNoNewPrivileges() override;
-  kernel::SysResult<kernel::Notification> Receive(int listener) override;
+  kernel::SysResult<kernel::Notification> Receive(int listener,
+                                                  kernel::NotificationRoom& room) override;
   kernel::SysResult<void> ReplyErrno(int listener, std::uint64_t id, int errno_value) override;
   kernel::SysResult<void> ReplyValue(int listener, std::uint64_t id, std::int64_t value) override;
   kernel::SysResult<void> ReplyContinueUnchecked(int listener, std::uint64_t id) override;

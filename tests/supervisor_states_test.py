@@ -101,6 +101,7 @@ class States(unittest.TestCase):
         try:
             return play(case, case.start(program))
         finally:
+            case.started.kill()
             case.doCleanups()
 
     def test_killed_supervisor_takes_the_program_with_it(self):

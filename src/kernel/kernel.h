@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <expected>
@@ -61,6 +62,14 @@ struct Notification {
   abi::Call call;
 };
 
+// Where the kernel writes a notification as it hands it out. In memory that processes share,
+// another one sees which call was taken, also if the thread that took it never gets to run again.
+struct NotificationRoom {
+  std::atomic<std::uint64_t> id;    // 0: none. First in the kernel's structure too
+  std::array<std::byte, 120> rest;  // it may grow
+};
+static_assert(std::atomic<std::uint64_t>::is_always_lock_free, "processes may share it");
+
 // GET_NOTIF_SIZES: what this kernel's structures measure, in bytes. They may grow.
 struct NotificationSizes {
   std::uint16_t notification = 0;
@@ -115,8 +124,8 @@ class Kernel {
 
   // --- seccomp_unotify(2)
   // Blocks until a target calls, and ignores O_NONBLOCK: poll first. ENOENT (the target died in
-  // between) and EINTR mean "again".
-  virtual SysResult<Notification> Receive(int listener) = 0;
+  // between) and EINTR mean "again". What was in the room is forgotten.
+  virtual SysResult<Notification> Receive(int listener, NotificationRoom& room) = 0;
   // The call fails with that errno, or returns 0 where that is 0. ENOENT: the target is gone or a
   // signal took the call away. EINPROGRESS: already answered. The same for the other answers.
   // Several threads may receive and reply at once.

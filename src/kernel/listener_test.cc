@@ -57,7 +57,9 @@ class Target {
   }
   int listener() const { return listener_.get(); }
   Notification Receive() const {
-    auto notification = RealKernel().Receive(listener());
+    NotificationRoom room{.id = 1, .rest = {}};  // a call before this one
+    auto notification = RealKernel().Receive(listener(), room);
+    EXPECT_EQ(room.id, notification ? notification->id : 0);
     EXPECT_TRUE(notification);
     return notification.value_or(Notification{});
   }

@@ -12,6 +12,7 @@
 #include <array>
 #include <bit>
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
 #include <fstream>
 #include <string>
@@ -111,13 +112,21 @@ class RealKernelImpl final : public Kernel {
     return Void(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
   }
 
-  SysResult<Notification> Receive(int listener) override {
+  SysResult<Notification> Receive(int listener, NotificationRoom& room) override {
+    static_assert(offsetof(seccomp_notif, id) == 0 && sizeof(seccomp_notif) <= sizeof room);
     auto sizes = Sizes();
     if (!sizes) return std::unexpected(sizes.error());
-    Buffer buffer(sizes->notification);  // zero: anything else is EINVAL
-    if (ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, buffer.data()) < 0) return std::unexpected(errno);
+    auto* bytes = reinterpret_cast<std::byte*>(&room);
+    std::fill_n(bytes, sizeof room, std::byte{});  // zero: anything else is EINVAL
+    std::vector<std::byte> grown;
+    if (sizes->notification > sizeof room) {
+      grown.resize(sizes->notification);
+      bytes = grown.data();
+    }
+    if (ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, bytes) < 0) return std::unexpected(errno);
     seccomp_notif raw;
-    std::memcpy(&raw, buffer.data(), sizeof raw);
+    std::memcpy(&raw, bytes, sizeof raw);
+    room.id.store(raw.id, std::memory_order_release);
     Notification notification{.id = raw.id, .tid = static_cast<pid_t>(raw.pid), .call = {}};
     notification.call = std::bit_cast<abi::Call>(raw.data);
     return notification;

@@ -49,7 +49,15 @@ void CatchInterrupt() {
 }  // namespace
 
 Deciders::Deciders(kernel::Kernel& kernel, int listener, Callbacks callbacks, Limits limits)
-    : kernel_(kernel), listener_(listener), callbacks_(std::move(callbacks)), limits_(limits) {}
+    : kernel_(kernel),
+      listener_(listener),
+      callbacks_(std::move(callbacks)),
+      limits_(limits),
+      own_ledger_(limits.ledger == nullptr ? std::make_unique<Ledger>() : nullptr),
+      ledger_(limits.ledger == nullptr ? *own_ledger_ : *limits.ledger) {}
+
+Deciders::Deciders(kernel::Kernel& kernel, int listener, Callbacks callbacks)
+    : Deciders(kernel, listener, std::move(callbacks), Limits{}) {}
 
 Deciders::~Deciders() {
   while (!Stop(kDeadline)) {
@@ -127,7 +135,9 @@ void Deciders::Lead(Seat& seat, Lock& lock) {
   seat.phase = Phase::kReceiving;
   lock.unlock();
   bool broken = false;
-  auto received = kernel_.Receive(listener_);
+  kernel::NotificationRoom& room = ledger_.calls.at(seat.place);
+  auto received = kernel_.Receive(listener_, room);
+  ledger_.Step();
   if (!received && received.error() == ENOENT) {
     // A target died in the middle, which is normal; or there is none any more.
     std::array<pollfd, 1> polled{{{.fd = listener_, .events = 0, .revents = 0}}};
@@ -145,7 +155,6 @@ void Deciders::Lead(Seat& seat, Lock& lock) {
   }
   if (!received) return;
   seat.notification = *received;
-  WriteDown(seat, received->id);
   seat.since = tick_;
   seat.phase = Phase::kDeciding;
   if (std::exchange(watch_sleeps_, false)) watch_.notify_one();
@@ -155,14 +164,9 @@ void Deciders::Lead(Seat& seat, Lock& lock) {
                      .step_aside = [&] { return StepAside(seat); },
                      .hold = [&](pid_t tid) { return callbacks_.hold && callbacks_.hold(tid); }});
   lock.lock();
-  WriteDown(seat, 0);
+  room.id.store(0, std::memory_order_release);
+  ledger_.Step();
   seat.phase = Phase::kIdle;
-}
-
-void Deciders::WriteDown(const Seat& seat, std::uint64_t id) const {
-  if (limits_.ledger == nullptr) return;
-  limits_.ledger->calls.at(seat.place).store(id, std::memory_order_release);
-  limits_.ledger->Step();
 }
 
 bool Deciders::NothingInHand() const {
@@ -181,15 +185,17 @@ void Deciders::RefuseWhatComes() {
   // The leader is stuck in a call, and with the lock held it stays so: nobody else receives.
   std::array<pollfd, 1> polled{{{.fd = listener_, .events = POLLIN, .revents = 0}}};
   while (kernel_.Poll(polled, 0).value_or(0) > 0 && (polled[0].revents & POLLIN) != 0) {
-    if (auto received = kernel_.Receive(listener_)) {
+    kernel::NotificationRoom& room = ledger_.calls[Ledger::kWatcher];
+    if (auto received = kernel_.Receive(listener_, room)) {
       callbacks_.refuse(*received, Refusal::kOverload);
     }
+    room.id.store(0, std::memory_order_release);
   }
 }
 
 void Deciders::Tick(Lock& lock) {
   ++tick_;
-  if (limits_.ledger != nullptr) limits_.ledger->Step();
+  ledger_.Step();
   const auto deadline = static_cast<std::uint64_t>(limits_.deadline / kTick);
   std::vector<kernel::Notification> overdue, waiting;
   bool overloaded = false;

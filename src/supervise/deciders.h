@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <list>
+#include <memory>
 #include <mutex>
 #include <string_view>
 #include <thread>
@@ -59,12 +60,11 @@ class Deciders {
   struct Limits {
     std::size_t in_flight = kMaxInFlight;
     std::chrono::milliseconds deadline = kDeadline;
-    Ledger* ledger = nullptr;  // where what is in hand is written down for others; nullptr: nowhere
+    Ledger* ledger = nullptr;  // where what is in hand stands for others; nullptr: for nobody
   };
 
   Deciders(kernel::Kernel& kernel, int listener, Callbacks callbacks, Limits limits);
-  Deciders(kernel::Kernel& kernel, int listener, Callbacks callbacks)
-      : Deciders(kernel, listener, std::move(callbacks), Limits{}) {}
+  Deciders(kernel::Kernel& kernel, int listener, Callbacks callbacks);
   // Interrupts what waits, and waits for what cannot be interrupted.
   ~Deciders();
   Deciders(const Deciders&) = delete;
@@ -95,7 +95,6 @@ class Deciders {
   void RefuseWhatComes();
   bool NothingInHand() const;
   void Interrupt(const Seat& seat) const;
-  void WriteDown(const Seat& seat, std::uint64_t id) const;
 
   void Serve(std::list<Seat>::iterator seat);
   void Watch();
@@ -104,6 +103,8 @@ class Deciders {
   const int listener_;
   const Callbacks callbacks_;
   const Limits limits_;
+  std::unique_ptr<Ledger> own_ledger_;  // where there is no other
+  Ledger& ledger_;
   std::mutex mutex_;
   std::condition_variable lead_is_free_, watch_, ended_;
   std::list<Seat> seats_;

@@ -11,6 +11,7 @@
 #include <string>
 
 #include "gtest/gtest.h"
+#include "supervise/ledger.h"
 #include "testing/fake_kernel.h"
 
 namespace callgate::supervise {
@@ -76,6 +77,22 @@ TEST_F(DecidersTest, CallsThatDoNotWaitAreDecidedByOneThread) {
   ASSERT_TRUE(deciders.Start());
   EXPECT_TRUE(Becomes([&] { return decided_ == 0xffffffff; }));
   EXPECT_TRUE(same);
+}
+
+// It was written down by the thread that had taken it: stopped before it got to that, the call was
+// in nobody's hand, and the guardian let it wait.
+TEST_F(DecidersTest, CallStandsInTheLedgerAsTheKernelHandsItOut) {
+  Ledger ledger{};
+  {
+    Deciders deciders(kernel_, listener_, Callbacks([&](const Turn& turn) {
+                        if (ledger.calls[0].id == turn.notification.id) decided_.fetch_or(1);
+                      }),
+                      {.ledger = &ledger});
+    Call(4);
+    ASSERT_TRUE(deciders.Start());
+    EXPECT_TRUE(Becomes([&] { return decided_ == 1; }));
+  }
+  EXPECT_TRUE(ledger.IsEmpty());
 }
 
 // Trap 7: a call that is never decided must not be allowed, nor hold up others.

@@ -59,6 +59,7 @@ void CloseAllBut(int kept) {
   if (getppid() != supervisor) _exit(0);  // it died before that
   (void)prctl(PR_SET_NAME, "callgate-guard", 0, 0, 0);
   CloseAllBut(listener);
+  round.RefuseInherited();
   do {
     Sleep(kRound);
   } while (round.Look());
@@ -79,9 +80,15 @@ bool GuardianRound::Look() {
   return true;
 }
 
+void GuardianRound::RefuseInherited() {
+  auto& inherited = ledger_.calls[Ledger::kGuardian].id;
+  std::uint64_t id = inherited.exchange(0);
+  if (id != 0) (void)kernel_.ReplyErrno(listener_, id, ETIMEDOUT);
+}
+
 void GuardianRound::RefuseAll() {
   for (const auto& call : ledger_.calls) {
-    std::uint64_t id = call.load(std::memory_order_acquire);
+    std::uint64_t id = call.id.load(std::memory_order_acquire);
     // Answered already, or gone: nothing is owed.
     if (id != 0) (void)kernel_.ReplyErrno(listener_, id, ETIMEDOUT);
   }
@@ -89,8 +96,10 @@ void GuardianRound::RefuseAll() {
   for (int i = 0; i < kMaxRefusals; ++i) {
     if (ledger_.steps.load(std::memory_order_relaxed) != steps_) return;  // it is back
     if (kernel_.Poll(polled, 0).value_or(0) <= 0 || (polled[0].revents & POLLIN) == 0) return;
-    auto received = kernel_.Receive(listener_);
+    kernel::NotificationRoom& room = ledger_.calls[Ledger::kGuardian];
+    auto received = kernel_.Receive(listener_, room);
     if (received) (void)kernel_.ReplyErrno(listener_, received->id, ETIMEDOUT);
+    room.id.store(0, std::memory_order_release);
   }
 }
 

@@ -48,6 +48,8 @@ class GuardianRound {
 
   // False: nobody is left under the listener's filter.
   bool Look();
+  // What the guardian before this one has taken and not answered.
+  void RefuseInherited();
 
  private:
   void RefuseAll();

@@ -17,8 +17,8 @@ TEST(Guardian, RefusesWhatWaitsOnlyAfterAllItsPatience) {
   testing::FakeKernel kernel;
   kernel.notifications = {Call(7), Call(8)};
   auto ledger = std::make_unique<Ledger>();
-  ledger->calls[3] = 5;
-  ledger->calls[64] = 6;
+  ledger->calls[3].id = 5;
+  ledger->calls[64].id = 6;
   GuardianRound round(kernel, kernel.OpenListener(), *ledger, kPatience);
   for (int i = 0; i < kPatience - 1; ++i) EXPECT_TRUE(round.Look());
   EXPECT_TRUE(kernel.replies.empty());
@@ -31,7 +31,7 @@ TEST(Guardian, SupervisorThatDoesSomethingIsLeftAlone) {
   testing::FakeKernel kernel;
   kernel.notifications = {Call(7)};
   auto ledger = std::make_unique<Ledger>();
-  ledger->calls[0] = 5;
+  ledger->calls[0].id = 5;
   GuardianRound round(kernel, kernel.OpenListener(), *ledger, kPatience);
   for (int i = 0; i < 10 * kPatience; ++i) {
     ledger->Step();
@@ -40,10 +40,21 @@ TEST(Guardian, SupervisorThatDoesSomethingIsLeftAlone) {
   EXPECT_TRUE(kernel.replies.empty());
 }
 
+TEST(Guardian, CallThatAKilledGuardianHadTakenIsRefusedByTheNextOne) {
+  testing::FakeKernel kernel;
+  auto ledger = std::make_unique<Ledger>();
+  ledger->calls[Ledger::kGuardian].id = 9;
+  GuardianRound round(kernel, kernel.OpenListener(), *ledger, kPatience);
+  round.RefuseInherited();
+  round.RefuseInherited();
+  EXPECT_EQ(kernel.replies, (std::vector<std::pair<std::uint64_t, int>>{{9, ETIMEDOUT}}));
+  EXPECT_TRUE(ledger->IsEmpty());
+}
+
 TEST(Guardian, PatienceBeginsAgainAfterEveryStep) {
   testing::FakeKernel kernel;
   auto ledger = std::make_unique<Ledger>();
-  ledger->calls[0] = 5;
+  ledger->calls[0].id = 5;
   GuardianRound round(kernel, kernel.OpenListener(), *ledger, kPatience);
   for (int i = 0; i < 10; ++i) {
     for (int j = 0; j < kPatience - 1; ++j) round.Look();

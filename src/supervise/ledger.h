@@ -5,27 +5,30 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernel/kernel.h"
 #include "supervise/deciders.h"
 
 namespace callgate::supervise {
 
 // What the supervisor's threads have in hand, in memory that the guardian shares (guardian.h). Each
-// place belongs to one thread at a time. Zeroed memory is an empty ledger.
+// place belongs to one thread at a time, and the kernel writes a call there as it hands it out, so
+// that none is in nobody's hand. Zeroed memory is an empty ledger.
 struct Ledger {
-  // A thread that leads, and those that wait or hang.
-  static constexpr std::size_t kPlaces = kMaxInFlight + 1;
+  // A thread that leads, and those that wait or hang; the watcher of deciders.cc; a guardian.
+  static constexpr std::size_t kWatcher = kMaxInFlight + 1;
+  static constexpr std::size_t kGuardian = kWatcher + 1;
+  static constexpr std::size_t kPlaces = kGuardian + 1;
 
-  std::atomic<std::uint64_t> steps;                       // changes whenever something is done
-  std::array<std::atomic<std::uint64_t>, kPlaces> calls;  // ids of notifications; 0: none
+  std::atomic<std::uint64_t> steps;  // changes whenever something is done
+  std::array<kernel::NotificationRoom, kPlaces> calls;
 
   void Step() { steps.fetch_add(1, std::memory_order_relaxed); }
   bool IsEmpty() const {
     for (const auto& call : calls) {
-      if (call.load(std::memory_order_acquire) != 0) return false;
+      if (call.id.load(std::memory_order_acquire) != 0) return false;
     }
     return true;
   }
 };
-static_assert(std::atomic<std::uint64_t>::is_always_lock_free, "two processes share it");
 
 }  // namespace callgate::supervise
