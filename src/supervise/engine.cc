@@ -291,9 +291,9 @@ Outcome Engine::Impl::Look(const Turn& turn, const DecideFunction& decide,
       state.performer->MadeBy() == Maker::kSupervisor &&
       (!same_namespace || state.performer->ScopeOf() != Scope::kUser)) {
     if (state.identity.umask == kUnreadUmask) {
-      auto whole = ReadIdentity(notification.tid);
-      if (!whole) return Refuse(EPERM, "the supervisor cannot read the caller's status");
-      state.identity.umask = whole->umask;
+      auto status = ReadStatus(notification.tid);
+      if (!status) return Refuse(EPERM, "the supervisor cannot read the caller's status");
+      state.identity.umask = status->umask;
     }
     auto helped =
         helpers.PerformerFor(notification, state.identity, *own, state.performer->ScopeOf());
@@ -410,12 +410,12 @@ Outcome Engine::Impl::Look(const Turn& turn, const DecideFunction& decide,
                     "the caller is in another user namespace; the supervisor cannot act as it");
     }
     if (state.performer->NeedsStatus() && state.identity.umask == kUnreadUmask) {
-      auto whole = ReadIdentity(notification.tid);
+      auto status = ReadStatus(notification.tid);
       if (!kernel.IsPending(listener, notification.id)) return kGoneCaller;
-      if (!whole) return Refuse(EPERM, "the supervisor cannot read the caller's status");
-      state.identity.umask = whole->umask;
-      state.identity.tracer = whole->tracer;
-      state.identity.threads = whole->threads;
+      if (!status) return Refuse(EPERM, "the supervisor cannot read the caller's status");
+      state.identity.umask = status->umask;
+      state.identity.tracer = status->tracer;
+      state.identity.threads = status->threads;
     }
     if (caller_makes_it) return LetCallerMakeIt(turn, state);
     const Credentials* acting = is_elsewhere ? &own->credentials : &state.identity.credentials;

@@ -109,9 +109,9 @@ std::shared_ptr<const Identities::Known> Identities::Meet(pid_t tid) {
   known->pidfd = std::move(*pidfd);
   known->namespaces = *namespaces;
   if (!groups_are_ours_ || namespaces->user != own_->credentials.user_namespace) {
-    auto whole = ReadIdentity(tid);
-    if (!whole) return nullptr;
-    known->groups = std::move(whole->credentials.groups);
+    auto status = ReadStatus(tid);
+    if (!status) return nullptr;
+    known->groups = std::move(status->credentials.groups);
   }
   // Still there: then it was there while all that was read under its number.
   auto info = Query(known);

@@ -101,10 +101,13 @@ std::optional<Namespaces> ReadNamespaces(pid_t tid) {
   return Namespaces{.user = *user, .pid = *pid, .mount = *mount};
 }
 
-std::optional<Identity> ReadIdentity(pid_t tid) {
+std::optional<Identity> ReadStatus(pid_t tid) {
   std::optional<std::string> text = ReadAll(fmt::format("/proc/{}/status", tid));
-  if (!text) return std::nullopt;
-  std::optional<Identity> identity = ParseStatus(*text);
+  return text ? ParseStatus(*text) : std::nullopt;
+}
+
+std::optional<Identity> ReadIdentity(pid_t tid) {
+  std::optional<Identity> identity = ReadStatus(tid);
   auto namespaces = ReadNamespaces(tid);
   if (!identity || !namespaces) return std::nullopt;
   identity->credentials.user_namespace = namespaces->user;

@@ -51,6 +51,8 @@ struct Identity {
 // A snapshot of a thread; its id must be held (a notification that is still pending afterwards).
 // nullopt: gone, or not ours to see.
 std::optional<Identity> ReadIdentity(pid_t tid);
+// The same without the namespaces.
+std::optional<Identity> ReadStatus(pid_t tid);
 std::optional<Namespaces> ReadNamespaces(pid_t tid);
 // Of the namespaces that a call can be about besides those: by the names in /proc/TID/ns. nullopt:
 // as above.
