@@ -221,6 +221,7 @@ Outcome Engine::Impl::LetCallerMakeIt(const Turn& turn, CallState& call) {
         EPERM,
         "the caller is not traced (CLONE_UNTRACED?), so what comes of it could not be judged");
   }
+  identities.Tell(ChangeBy(call.notification.call));
   if (call.performer->MadeBy() == Maker::kUntilReturned) {
     auto refused = moves.GoOn(kernel, turn, call.identity, std::move(call.agreed));
     return refused ? Refuse(EPERM, std::move(*refused)) : Outcome{};
@@ -290,11 +291,6 @@ Outcome Engine::Impl::Look(const Turn& turn, const DecideFunction& decide,
   if (state.performer != nullptr && way.by == By::kEither &&
       state.performer->MadeBy() == Maker::kSupervisor &&
       (!same_namespace || state.performer->ScopeOf() != Scope::kUser)) {
-    if (state.identity.umask == kUnreadUmask) {
-      auto status = ReadStatus(notification.tid);
-      if (!status) return Refuse(EPERM, "the supervisor cannot read the caller's status");
-      state.identity.umask = status->umask;
-    }
     auto helped =
         helpers.PerformerFor(notification, state.identity, *own, state.performer->ScopeOf());
     if (!kernel.IsPending(listener, notification.id)) return kGoneCaller;

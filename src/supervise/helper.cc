@@ -156,6 +156,7 @@ class ElsewherePerformer final : public Performer {
 
   int Prepare(Inputs& inputs, const Surroundings& around) override;
   bool MayBlock() const override { return may_block_; }
+  bool NeedsStatus() const override { return needs_status_; }
   std::optional<abi::Call> GivesAsMuchAs(const abi::Call&) const override { return more_; }
   std::vector<Further> AmountsTo(Inputs& inputs, const Surroundings& around) override;
   Reply Perform(Inputs& inputs, const Surroundings& around) override;
@@ -170,6 +171,7 @@ class ElsewherePerformer final : public Performer {
   const Identity& own_;
   std::unique_ptr<Helper> helper_;
   bool may_block_ = false;
+  bool needs_status_ = true;
   std::optional<abi::Call> more_;
   std::vector<std::string> further_;  // the reasons
   std::map<std::pair<policy::DeepSubject::Kind, std::size_t>, std::string> texts_;
@@ -182,7 +184,7 @@ int ElsewherePerformer::Prepare(Inputs& inputs, const Surroundings& around) {
   question.Number(static_cast<std::uint64_t>(notification_.tid));
   question.Call(notification_.call);
   question.Number(static_cast<std::uint64_t>(around.identity.tgid));
-  question.Number(around.identity.umask);
+  question.Number(around.identity.our_root >= 0 ? 1 : 0);
   question.Number(around.same_pid_namespace ? 1 : 0);
   question.Number(around.identity.must_have_our_root ? 1 : 0);
   question.Number(around.identity.credentials.effective_capabilities);
@@ -199,6 +201,7 @@ int ElsewherePerformer::Prepare(Inputs& inputs, const Surroundings& around) {
   int error = static_cast<int>(reader.Number());
   if (error != 0) return error;
   may_block_ = reader.Number() != 0;
+  needs_status_ = reader.Number() != 0;
   bool is_more = reader.Number() != 0;
   abi::Call more = reader.Call();
   if (is_more) more_ = more;
@@ -247,7 +250,9 @@ std::vector<Further> ElsewherePerformer::AmountsTo(Inputs&, const Surroundings&)
 
 Reply ElsewherePerformer::Perform(Inputs&, const Surroundings& around) {
   has_performed_ = true;
-  if (!helper_->Say(Question(Ask::kPerform))) return Reply::Error(EPERM);
+  WireWriter question = Question(Ask::kPerform);
+  question.Number(around.identity.umask);
+  if (!helper_->Say(question)) return Reply::Error(EPERM);
   while (true) {
     auto answer = helper_->Hear();
     if (!answer) return Reply::Error(EPERM);

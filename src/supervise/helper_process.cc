@@ -138,6 +138,7 @@ class Process {
   const int caller_pidfd_;
   Wire wire_;
   Identity own_;
+  base::UniqueFd root_;  // the supervisor's
   std::unique_ptr<Work> work_;
   base::UniqueFd descriptor_;  // of the last reply
 };
@@ -158,7 +159,8 @@ void Process::Prepare(WireReader& asked, WireWriter& answer) {
   work.notification.tid = static_cast<pid_t>(asked.Number());
   work.notification.call = asked.Call();
   work.identity.tgid = static_cast<pid_t>(asked.Number());
-  work.identity.umask = static_cast<mode_t>(asked.Number());
+  // The same as the supervisor's, in the same mount namespace: then it is ours too.
+  if (asked.Number() != 0) work.identity.our_root = root_.get();
   work.same_pid_namespace = asked.Number() != 0;
   work.identity.must_have_our_root = asked.Number() != 0;
   std::uint64_t capabilities = asked.Number();
@@ -183,6 +185,7 @@ void Process::Prepare(WireReader& asked, WireWriter& answer) {
 void Process::Tell(WireWriter& answer) {
   Work& work = *work_;
   answer.Number(work.performer->MayBlock() ? 1 : 0);
+  answer.Number(work.performer->NeedsStatus() ? 1 : 0);
   auto more = work.performer->GivesAsMuchAs(work.notification.call);
   answer.Number(more ? 1 : 0);
   answer.Call(more.value_or(abi::Call{}));
@@ -233,6 +236,7 @@ void Process::Answer(WireReader& asked, WireWriter& answer) {
     Failure failure = Enter(standing_, supervisor_, caller_pidfd_);
     auto own = failure.errno_value == 0 ? ReadIdentity(gettid()) : std::nullopt;
     if (own) own_ = std::move(*own);
+    root_.Reset(open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
     if (failure.errno_value == 0 && !own) failure = {EPERM, "read its own identity"};
     answer.Number(static_cast<std::uint64_t>(failure.errno_value));
     return answer.Text(failure.step);
@@ -243,6 +247,7 @@ void Process::Answer(WireReader& asked, WireWriter& answer) {
     case Ask::kLook:
       return Look(asked, answer);
     case Ask::kPerform: {
+      work_->identity.umask = static_cast<mode_t>(asked.Number());
       Reply reply = Perform();
       answer.Number(static_cast<std::uint64_t>(Ask::kPerform));
       answer.Answer(reply);

@@ -14,7 +14,8 @@ enum class Ask : std::uint8_t {
   kEnter,    // first of all. Answer: errno, and which step failed
   kPrepare,  // a call. Answer: errno, and all that can be told of it at once
   kLook,     // at what was not told. Answer: errno, value
-  kPerform,  // Answer: kPerform and the Reply, with its descriptor
+  kPerform,  // with the umask, where it is needed. Answer: kPerform and the Reply, with its
+             // descriptor
   kForget,   // the call. No answer
   kMayWait,  // of the helper, while it performs; the answer is a Number
 };
