@@ -23,12 +23,6 @@
 
 #include "supervise/engine.h"
 
-#include <fcntl.h>
-#include <signal.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <mutex>
@@ -43,6 +37,7 @@
 #include "supervise/identity.h"
 #include "supervise/inputs.h"
 #include "supervise/moves.h"
+#include "supervise/own_limits.h"
 #include "supervise/pending_signal.h"
 #include "supervise/perform.h"
 #include "supervise/refusal.h"
@@ -99,18 +94,7 @@ struct Engine::Impl {
 const Identity* Engine::Impl::Own() {
   std::call_once(begun, [this] {
     own = identities.Own();
-    // The program's limit is its own affair; ours is what calls in flight need.
-    rlimit limit{};
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-      limit.rlim_cur = limit.rlim_max;
-      (void)setrlimit(RLIMIT_NOFILE, &limit);
-    }
-    // So is the size of files: the caller's limit is kept by who performs (perform_file.cc).
-    if (getrlimit(RLIMIT_FSIZE, &limit) == 0) {
-      limit.rlim_cur = limit.rlim_max;
-      (void)setrlimit(RLIMIT_FSIZE, &limit);
-    }
-    (void)signal(SIGXFSZ, SIG_IGN);
+    RaiseOwnLimits();
   });
   return own;
 }
