@@ -53,7 +53,7 @@ void Refute(Proof& proof, const abi::Call& call, std::uint32_t ret_value) {
   proof.answer = Answer::kFails;
   proof.witness = {call.nr, call.arch, call.ip, {}};
   std::ranges::copy(call.args, std::begin(proof.witness.args));
-  proof.witness_text = policy::FormatCall(call, abi::NativeArch());
+  proof.witness_text = policy::FormatWitness(call, abi::NativeArch());
   proof.action = abi::RetValueToString(ret_value);
 }
 

@@ -131,7 +131,7 @@ void Rows::AddRow(const analyse::Difference& difference, std::size_t arch_index,
       abi::CallOf(witness, arch ? abi::ArchOf(*arch).endian : std::endian::native);
   shown.witness = {call.nr, call.arch, call.ip, {}};
   std::ranges::copy(call.args, std::begin(shown.witness.args));
-  shown.witness_text = policy::FormatCall(call, abi::NativeArch());
+  shown.witness_text = policy::FormatWitness(call, abi::NativeArch());
 }
 
 std::optional<std::uint32_t> Rows::UnnamedNumber(analyse::WordSets::Set numbers,

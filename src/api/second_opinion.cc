@@ -96,7 +96,7 @@ std::optional<Difference> DifferenceAt(const Subject& a, const Subject& b,
   difference.b_action = abi::RetValueToString(b_value);
   difference.witness = {call.nr, call.arch, call.ip, {}};
   std::ranges::copy(call.args, std::begin(difference.witness.args));
-  difference.witness_text = policy::FormatCall(call, abi::NativeArch());
+  difference.witness_text = policy::FormatWitness(call, abi::NativeArch());
   return difference;
 }
 

@@ -125,13 +125,30 @@ std::vector<ArgumentText> FormatSlots(const NamedCall& named, const abi::Call& c
   return texts;
 }
 
+// Has a register bits that the kernel ignores, and that no extension of a sign leaves there? Then
+// the argument in words would be another one's too.
+bool IsMoreThanRead(const abi::Argument& argument, std::uint64_t value) {
+  const std::uint64_t above = value >> 32U;
+  return argument.bits <= 32 && above != 0 && above != UINT32_MAX;
+}
+
+enum class Ignored : std::uint8_t { kHidden, kShown };
+
 std::string Join(const NamedCall& named, const abi::Call& call, abi::ArchId home,
-                 const std::array<bool, 6>& is_any) {
+                 const std::array<bool, 6>& is_any, Ignored ignored) {
   std::string text = Prefix(named, call, home) + named.name + "(";
   const char* separator = "";
   for (const ArgumentText& argument : FormatSlots(named, call)) {
+    const std::uint64_t value = call.args[argument.slot];
+    const bool is_whole = ignored == Ignored::kShown && named.signature &&
+                          abi::ArchOf(*named.arch).bits == 64 &&
+                          IsMoreThanRead((*named.signature)[argument.slot], value);
     text += separator;
-    text += is_any[argument.slot] ? "*" : argument.text;
+    if (is_any[argument.slot]) {
+      text += '*';
+    } else {
+      text += is_whole ? fmt::format("{:#x}", value) : argument.text;
+    }
     separator = ", ";
   }
   return text + ")";
@@ -144,11 +161,18 @@ std::vector<ArgumentText> FormatArguments(const abi::Call& call) {
 }
 
 std::string FormatCall(const abi::Call& call, abi::ArchId home) {
-  return Join(Identify(call), call, home, {});
+  return Join(Identify(call), call, home, {}, Ignored::kHidden);
+}
+
+std::string FormatWitness(const abi::Call& call, abi::ArchId home) {
+  const NamedCall named = Identify(call);
+  const std::string seen = Join(named, call, home, {}, Ignored::kHidden);
+  const std::string whole = Join(named, call, home, {}, Ignored::kShown);
+  return whole == seen ? seen : fmt::format("{}, to the kernel {}", whole, seen);
 }
 
 std::string FormatPattern(const CallPattern& pattern, abi::ArchId home) {
-  return Join(Identify(pattern.call), pattern.call, home, pattern.is_any);
+  return Join(Identify(pattern.call), pattern.call, home, pattern.is_any, Ignored::kShown);
 }
 
 }  // namespace callgate::policy

@@ -32,6 +32,11 @@ std::vector<ArgumentText> FormatArguments(const abi::Call& call);
 // With the ABI in front unless it is `home`: "i386.open(…)". An unknown number: "syscall_467(…)".
 std::string FormatCall(const abi::Call& call, abi::ArchId home);
 
+// As a witness: registers with bits set that the kernel ignores are written whole, and what it
+// makes of them is said: "socket(0x100000028, 0, IPPROTO_IP), to the kernel socket(AF_VSOCK, 0,
+// IPPROTO_IP)". The extension of a sign is no such bit.
+std::string FormatWitness(const abi::Call& call, abi::ArchId home);
+
 // A call with holes.
 struct CallPattern {
   abi::ArchId arch{};

@@ -113,6 +113,20 @@ TEST(CallText, HexadecimalIsTheRegisterAsItStands) {
   auto pattern = ParseCall("socket(0x100000002, 1, 0)", kHome);
   ASSERT_TRUE(pattern) << pattern.error().ToString();
   EXPECT_EQ(pattern->call.args[0], 0x100000002U);
+  EXPECT_EQ(FormatPattern(*pattern, kHome), "socket(0x100000002, SOCK_STREAM, IPPROTO_IP)");
+}
+
+TEST(CallText, WitnessShowsWhatTheKernelIgnores) {
+  auto witness = [](std::string_view text) {
+    return FormatWitness(ParseCall(text, kHome)->call, kHome);
+  };
+  EXPECT_EQ(witness("socket(0x100000002, 1, 0)"),
+            "socket(0x100000002, SOCK_STREAM, IPPROTO_IP), to the kernel "
+            "socket(AF_INET, SOCK_STREAM, IPPROTO_IP)");
+  EXPECT_EQ(witness("socket(2, 1, 0)"), "socket(AF_INET, SOCK_STREAM, IPPROTO_IP)");
+  EXPECT_EQ(witness("close(-1)"), "close(-1)");
+  EXPECT_EQ(witness("close(0xffffffff)"), "close(-1)");
+  EXPECT_EQ(witness("i386.close(3)"), "i386.close(3)");
 }
 
 TEST(JudgePattern, SaysWhichArgumentDecidesWithOneWitnessForEachVerdict) {
