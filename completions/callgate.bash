@@ -45,7 +45,7 @@ _callgate() {
         mapfile -t COMPREPLY < <(compgen -W \
           "$("$program" "$verb" --help 2>/dev/null | sed -n '/^options:/,$p' |
             grep -oE '^ +(-[a-z], )?--[a-z0-9-]+' | tr -d ,)" -- "$current")
-      elif [[ $verb == @(asm|disasm|decompile|diff|explain|import|lint|prove|report) ]]; then
+      elif [[ $verb == @(asm|disasm|decompile|diff|eval|explain|import|lint|prove|report) ]]; then
         compopt -o filenames 2>/dev/null
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
       else

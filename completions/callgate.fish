@@ -39,10 +39,10 @@ complete -c callgate -n "$before_separator; and string match -q -- '-*' (command
     -a '(__callgate_options)'
 complete -c callgate -n '__callgate_previous_is -s --severity' -a 'info warning error'
 complete -c callgate -n '__callgate_previous_is -o --output --depfile -p --policy --subset-of --equal' -F
-complete -c callgate -n '__fish_seen_subcommand_from asm disasm decompile diff explain import lint prove report; \
+complete -c callgate -n '__fish_seen_subcommand_from asm disasm decompile diff eval explain import lint prove report; \
     and not __callgate_previous_is -f --format -a --arch --name --z3 --cap --kernel -s --severity' -F
 complete -c callgate -n "$before_separator; and not __fish_seen_subcommand_from help asm disasm \
-    decompile diff explain import lint prove report; \
+    decompile diff eval explain import lint prove report; \
     and not __callgate_previous_is -f --format -o --output --depfile -p --policy --subset-of --equal -a --arch --name \
         --z3 --status-fd --audit-fd --notify-fd --never --always --approximate --include --cap --kernel" \
     -a '(__fish_complete_suffix .cg)'

@@ -20,6 +20,7 @@ LOG = (
     'audit: type=1326 audit(17.2:2): pid=42 comm="worker" exe="/srv/worker" sig=31 arch=c000003e syscall=75 code=0x80000000\n'
     'audit: type=1326 audit(17.3:3): pid=9 comm=612062 sig=0 arch=40000003 syscall=5 code=0x50000\n'
     'audit: type=1326 audit(17.4:4): pid=9 comm="x" sig=0 arch=c000003e syscall=999 code=0x7ffc0000\n')
+WIDE_SOCKET = "20 0 0 0\n15 0 5 29\n20 0 0 10\n15 0 3 28\n20 0 0 14\n15 0 1 0\n06 0 0 80000000\n06 0 0 7fff0000\n"
 # arg0.low == arg1.low: by one comparison, and by their difference.
 TWO_ARGUMENTS = "20 0 0 10\n07 0 0 0\n20 0 0 18\n1d 0 1 0\n06 0 0 7fff0000\n06 0 0 80000000\n"
 BITS_OF_TWO_ARGUMENTS = "20 0 0 10\n07 0 0 0\n20 0 0 18\nac 0 0 0\n15 0 1 0\n06 0 0 7fff0000\n06 0 0 80000000\n"
@@ -143,6 +144,36 @@ CASES = [
 
     # Questions about filters.
     Case("diff needs two", ["diff", "a.cg"], 2, err="callgate diff: two are compared: A and B; see 'callgate diff --help'\n"),
+    Case("verdicts of a filter", ["eval", "a.bpf", "socket(40)", "socket(0x100000028, 1, 0)", "socket"], 1, files={"a.bpf": WIDE_SOCKET},
+         out="socket(AF_VSOCK, *, *)  → kill\n"
+             "  rule      a.bpf  instruction 6\n"
+             "  filter    7 instructions: 0 1 2 3 4 5 6\n"
+             "socket(0x100000028, SOCK_STREAM, IPPROTO_IP)  → allow\n"
+             "  rule      a.bpf  instruction 7\n"
+             "  filter    7 instructions: 0 1 2 3 4 5 7\n"
+             "socket(*, *, *)  → depends on its arguments\n"
+             "  socket(0x100000028, 0, IPPROTO_IP), to the kernel socket(AF_VSOCK, 0, IPPROTO_IP)  → allow\n    rule    a.bpf  instruction 7\n"
+             "  socket(AF_VSOCK, 0, IPPROTO_IP)  → kill\n    rule    a.bpf  instruction 6\n"),
+    Case("verdicts of a filter that compares arguments", ["eval", "a.hex", "read(5, 5, 1)", "read(5)"], 3, files={"a.hex": TWO_ARGUMENTS},
+         out="read(5, 0x5, 1)  → allow\n"
+             "  rule      a.hex  instruction 4\n"
+             "  filter    5 instructions: 0 1 2 3 4\n"
+             "read(5, *, *)  → undecided: instruction 3, 'jeq x, l4, l5': too complex a function of the call\n"),
+    Case("verdict of another tool's policy", ["eval", "a.json", "read", "mkdir"], 1,
+         files={"a.json": '{"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{"names": ["read"], "action": "SCMP_ACT_ALLOW"}]}'},
+         out="read(*, *, *)  → allow\n"
+             "  rule      a.json  read\n"
+             "  filter    6 instructions: 0 1 2 3 4 5\n"
+             "mkdir(*, *)  → errno(EPERM)\n"
+             "  rule      a.json  default errno(EPERM)\n"
+             "  add       mkdir  # @file-system: access chdir chmod close creat faccessat …\n"
+             "  filter    6 instructions: 0 1 2 3 4 7\n"),
+    Case("verdict of a policy that only a supervisor keeps", ["eval", "-", "openat"], 1, stdin='openat: pathname under "/usr"\n',
+         out="openat(*, *, *, *)  → look\n"
+             "  rule      <stdin>:1  openat: pathname under \"/usr\"\n"
+             "  filter    6 instructions: 0 1 2 3 4 5\n"),
+    Case("verdict of what is nothing", ["eval", "a.hex", "read"], 2, files={"a.hex": "20 0 0 0\n"},
+         err="error: a.hex: not a seccomp filter: instruction 0, 'ld [0]': the last instruction must be ret\n"),
     Case("process that is none", ["diff", "pid:0", "pid:x"], 2,
          err="error: 'pid:0' names no process; write pid:41, or ./pid:0 for a file\n"
              "error: 'pid:x' names no process; write pid:41, or ./pid:x for a file\n"),
@@ -169,9 +200,9 @@ CASES = [
              "  witness   mkdir(NULL, 0o1)  → kill\n"),
     Case("upper half of a 32-bit argument", ["prove", "a.bpf", "--never", "socket(40)"], 1,
          # nr == 41 && arg0.low == 40 && arg0.high == 0 -> kill, else allow: compared in 64 bits.
-         files={"a.bpf": "20 0 0 0\n15 0 5 29\n20 0 0 10\n15 0 3 28\n20 0 0 14\n15 0 1 0\n06 0 0 80000000\n06 0 0 7fff0000\n"},
+         files={"a.bpf": WIDE_SOCKET},
          out="a.bpf can allow socket(AF_VSOCK, *, *)\n"
-             "  witness   socket(AF_VSOCK, 0, IPPROTO_IP)  → allow\n"),
+             "  witness   socket(0x100000028, 0, IPPROTO_IP), to the kernel socket(AF_VSOCK, 0, IPPROTO_IP)  → allow\n"),
     Case("comparison of two arguments is undecided", ["prove", "a.hex", "--never", "read"], 3,
          files={"a.hex": TWO_ARGUMENTS},
          out="undecided whether a.hex never allows read(*, *, *): instruction 3, 'jeq x, l4, l5': too complex a function of the call\n"

@@ -92,7 +92,7 @@ class Refusals(Live):
 
     def expect(self, pid, reason, **more):
         for arguments in (("diff", pid, "a.cg"), ("diff", "a.cg", pid), ("prove", pid, "--never", "mount"), ("lint", pid), ("report", pid),
-                          ("prove", "a.cg", "--subset-of", pid), ("decompile", pid), ("explain", "-p", pid, "-")):
+                          ("prove", "a.cg", "--subset-of", pid), ("decompile", pid), ("eval", pid, "read"), ("explain", "-p", pid, "-")):
             with self.subTest(arguments):
                 self.assertEqual(callgate(*arguments, cwd=self.at, stdin=subprocess.DEVNULL, **more),
                                  (2, "", f"error: cannot read the filters of process {pid[4:]}: {reason}\n"))

@@ -40,6 +40,7 @@ class CALLGATE_EXPORT Subject {
   const std::string& name() const;
   std::vector<Program> filters() const;  // oldest first
   bool is_policy() const;                // its text is known
+  bool is_imported() const;              // the text was made of another tool's policy
 
   struct Impl;
   explicit Subject(std::shared_ptr<const Impl> impl) : impl_(std::move(impl)) {}
@@ -48,6 +49,10 @@ class CALLGATE_EXPORT Subject {
  private:
   std::shared_ptr<const Impl> impl_;
 };
+
+// Policy::EvaluateText of a filter too, where the instruction that returns stands for the rule. An
+// argument that is written is the whole register.
+CALLGATE_EXPORT Result<Evaluation> EvaluateText(const Subject& subject, std::string_view call);
 
 enum class Answer : std::uint8_t { kHolds, kFails, kUndecided };
 

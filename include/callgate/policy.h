@@ -35,6 +35,7 @@ enum class VerdictSource : std::uint8_t {
   kUnknown,  // a number absent from the tables, or newer than as_of
   kBadArch,  // an ABI the policy does not speak for
   kLook,     // the rule tests memory or files that no register holds: the supervisor decides
+  kFilter,   // an instruction of a filter whose policy is not known
 };
 
 struct CALLGATE_EXPORT Verdict {
@@ -58,7 +59,9 @@ struct Evaluation {
     std::string call;  // a concrete witness call
     Verdict verdict;
   };
-  std::vector<Case> cases;          // one witness for each possible verdict when wildcards decide
+  std::vector<Case> cases;  // one witness for each possible verdict when wildcards decide
+  // Of filters: why there may be other verdicts than those of `cases`; usually empty.
+  std::string undecided;
   std::vector<std::uint32_t> path;  // instructions of the compiled filter that the call visits
 };
 

@@ -135,6 +135,7 @@ std::uint32_t Subject::Impl::Run(const abi::CallWords& words) const {
 
 const std::string& Subject::name() const { return impl_->name; }
 bool Subject::is_policy() const { return impl_->policy.has_value(); }
+bool Subject::is_imported() const { return impl_->is_imported; }
 
 std::expected<Subject, Diagnostics> Subject::FromFile(const std::string& path) {
   const base::Result<std::string> bytes = policy::DiskReader().Read(path);

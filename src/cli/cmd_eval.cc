@@ -1,5 +1,9 @@
+#include <functional>
+#include <optional>
 #include <string>
 
+#include "callgate/analysis.h"
+#include "callgate/policy.h"
 #include "cli/exit_status.h"
 #include "cli/json_output.h"
 #include "cli/output.h"
@@ -21,7 +25,39 @@ std::string Describe(const Evaluation& evaluation) {
     return text;
   }
   std::string text = fmt::format("{}  → depends on its arguments\n", evaluation.call);
+  if (!evaluation.undecided.empty())
+    text = fmt::format("{}  → undecided: {}\n", evaluation.call, evaluation.undecided);
   return text + CasesText(evaluation.cases);
+}
+
+using Judge = std::function<Result<Evaluation>(const std::string& call)>;
+
+// A policy judges by its text, whatever it needs to be kept; all else by its filter. nullopt: why
+// not has been said.
+std::optional<Judge> LoadJudge(const std::string& operand) {
+  const bool is_stdin = operand == "-";
+  std::string bytes;
+  if (is_stdin) {
+    auto input = ReadInput(operand);
+    if (!input) {
+      Complain("eval", input.error().message);
+      return std::nullopt;
+    }
+    bytes = *std::move(input);
+  }
+  const auto subject = is_stdin ? Subject::FromBytes("<stdin>", bytes) : ReadSubject(operand);
+  if (subject && (!subject->is_policy() || subject->is_imported())) {
+    return [subject = *subject](const std::string& call) { return EvaluateText(subject, call); };
+  }
+  std::optional<Policy> policy;
+  if (!IsProcess(operand)) {
+    auto read = is_stdin ? Policy::FromText("<stdin>", bytes) : Policy::FromFile(operand);
+    if (read) policy = *std::move(read);
+  }
+  const std::vector<Diagnostic> refused = subject ? std::vector<Diagnostic>() : subject.error().all;
+  for (const Diagnostic& finding : policy ? policy->warnings() : refused) PrintDiagnostic(finding);
+  if (!policy) return std::nullopt;
+  return [policy = *policy](const std::string& call) { return policy.EvaluateText(call); };
 }
 
 int StatusOf(const Evaluation& evaluation) {
@@ -37,13 +73,13 @@ int RunEval(const Arguments& arguments) {
   if (arguments.operands.size() < 2) {
     return UsageError(verb, "no call given; for instance 'openat(AT_FDCWD, *, O_RDONLY)'");
   }
-  auto policy = LoadPolicy(arguments.operands[0]);
-  if (!policy) return kBadInput;
+  const auto judge = LoadJudge(arguments.operands[0]);
+  if (!judge) return kBadInput;
 
   int status = kHolds;
   std::vector<Evaluation> evaluations;
   for (std::size_t i = 1; i < arguments.operands.size(); ++i) {
-    auto evaluation = policy->EvaluateText(arguments.operands[i]);
+    auto evaluation = (*judge)(arguments.operands[i]);
     if (!evaluation) {
       Complain("eval", evaluation.error().message);
       return kBadInput;

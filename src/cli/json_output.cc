@@ -27,6 +27,8 @@ std::string_view SourceName(VerdictSource source) {
       return "bad-arch";
     case VerdictSource::kLook:
       return "look";
+    case VerdictSource::kFilter:
+      return "filter";
   }
   return "";
 }
@@ -120,6 +122,7 @@ std::string EvaluationsJson(const std::vector<Evaluation>& evaluations) {
     all.push_back({{"call", evaluation.call},
                    {"verdict", evaluation.verdict ? ToJson(*evaluation.verdict) : Json()},
                    {"cases", cases},
+                   {"undecided", evaluation.undecided},
                    {"path", evaluation.path}});
   }
   return Dump(all);

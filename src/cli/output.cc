@@ -131,24 +131,26 @@ std::optional<pid_t> ParseProcessId(std::string_view text) {
   return is_whole && pid > 0 ? std::optional(pid) : std::nullopt;
 }
 
-std::optional<Subject> LoadSubject(const std::string& operand) {
-  std::expected<Subject, Diagnostics> subject = [&]() -> std::expected<Subject, Diagnostics> {
-    if (IsProcess(operand)) {
-      const auto pid = ParseProcessId(std::string_view(operand).substr(kProcess.size()));
-      if (!pid) {
-        const Error error{fmt::format("'{}' names no process; write pid:41, or ./{} for a file",
-                                      operand, operand)};
-        return std::unexpected(Unreadable(operand, error));
-      }
-      auto live = Subject::FromProcess(*pid);
-      if (live) return *std::move(live);
-      return std::unexpected(Unreadable(operand, live.error()));
+std::expected<Subject, Diagnostics> ReadSubject(const std::string& operand) {
+  if (IsProcess(operand)) {
+    const auto pid = ParseProcessId(std::string_view(operand).substr(kProcess.size()));
+    if (!pid) {
+      const Error error{
+          fmt::format("'{}' names no process; write pid:41, or ./{} for a file", operand, operand)};
+      return std::unexpected(Unreadable(operand, error));
     }
-    if (operand != "-") return Subject::FromFile(operand);
-    auto bytes = ReadInput(operand);
-    if (bytes) return Subject::FromBytes("<stdin>", std::move(*bytes));
-    return std::unexpected(Unreadable(operand, bytes.error()));
-  }();
+    auto live = Subject::FromProcess(*pid);
+    if (live) return *std::move(live);
+    return std::unexpected(Unreadable(operand, live.error()));
+  }
+  if (operand != "-") return Subject::FromFile(operand);
+  auto bytes = ReadInput(operand);
+  if (bytes) return Subject::FromBytes("<stdin>", std::move(*bytes));
+  return std::unexpected(Unreadable(operand, bytes.error()));
+}
+
+std::optional<Subject> LoadSubject(const std::string& operand) {
+  std::expected<Subject, Diagnostics> subject = ReadSubject(operand);
   if (subject) return std::move(*subject);
   for (const Diagnostic& finding : subject.error().all) PrintDiagnostic(finding);
   return std::nullopt;

@@ -32,6 +32,8 @@ std::optional<Policy> LoadPolicy(const std::string& path);
 // A policy or a filter: "-" is standard input, "pid:41" the filters that process 41 is under (a
 // file of that name is "./pid:41"). Prints why it is refused.
 std::optional<Subject> LoadSubject(const std::string& operand);
+// The same, and what is refused is the caller's to say.
+std::expected<Subject, Diagnostics> ReadSubject(const std::string& operand);
 bool IsProcess(std::string_view operand);
 // "41"; nullopt: no process can have that id.
 std::optional<pid_t> ParseProcessId(std::string_view text);

@@ -135,9 +135,11 @@ constexpr Verb kVerbs[] = {
      "\n"
      "The passes, in order: simplify, hoist, masks, share-runs, search, tidy, sink-arch, layout.",
      kCompileOptions, RunCompile, kBadInput},
-    {"eval", "what does a policy say about one call?", "POLICY CALL...",
-     "Prints the verdict of POLICY for each CALL, the rule that gives it, and the path\n"
-     "through the compiled filter. A CALL is written 'openat(AT_FDCWD, *, O_RDONLY)':\n"
+    {"eval", "what does a policy say about one call?", "SUBJECT CALL...",
+     "Prints the verdict of SUBJECT for each CALL, the rule that gives it, and the path\n"
+     "through the compiled filter. SUBJECT is a policy, one that 'import' reads, a filter\n"
+     "as 'compile' writes it, or 'pid:41', what process 41 is under; '-' is standard\n"
+     "input. A CALL is written 'openat(AT_FDCWD, *, O_RDONLY)':\n"
      "names or numbers, '*' for any value, missing arguments are '*'; 'i386.open(...)'\n"
      "for another ABI. Exits 0 if every CALL is allowed, 1 if one is not, 3 if a\n"
      "wildcard decides.",
