@@ -77,7 +77,8 @@ void MeasureFilter(const std::string& name, Abis abis, std::uint32_t level,
   const double decompile = Cost([&] {
     graph::Pool pool;
     const analyse::Lifted lifted = analyse::Lift(filter, pool);
-    const auto text = analyse::Decompile(pool, lifted, analyse::ClauseOrder::kMostPermissiveFirst);
+    const auto text = analyse::Decompile(pool, lifted, analyse::ClauseOrder::kMostPermissiveFirst,
+                                         analyse::Wording::kLists);
     if (!text) Die(name + ": " + text.error().ToString());
     policy = *text;
   });

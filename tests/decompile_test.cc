@@ -96,6 +96,23 @@ TEST(Decompile, NumbersWithoutANameMayBeAnException) {
   EXPECT_LT(decompiled->exceptions[0].witness.nr, 400);
 }
 
+TEST(Decompile, TestsOfOneArgumentAreOneList) {
+  const char* const rules =
+      "ioctl: cmd in {TCGETS, TIOCGWINSZ, 0x5500..0x5507}\n"
+      "fcntl: cmd not in {F_SETLEASE, F_NOTIFY}\n"
+      "mmap: prot <= 3\n"
+      "kill: sig in {0, 9, 0xf} && pid in 2..0x7fffffff\n";
+  const auto policy = Policy::FromText("a.cg", std::string("arch: x86_64\n") + rules);
+  ASSERT_TRUE(policy.has_value());
+  const auto subject = Subject::FromPolicy(*policy);
+  ASSERT_TRUE(subject.has_value());
+  const auto decompiled = Decompile(*subject);
+  ASSERT_TRUE(decompiled.has_value()) << decompiled.error().message;
+  EXPECT_EQ(
+      decompiled->text,
+      "arch: x86_64\ndefault: kill\nunknown: errno(ENOSYS)\nbad_arch: kill\n" + std::string(rules));
+}
+
 TEST(Decompile, FilterWithoutAQuestionIsThreeSettings) {
   const auto allow = Subject::FromBytes("a.hex", "6 0 0 7fff0000\n");
   ASSERT_TRUE(allow.has_value());

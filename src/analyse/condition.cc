@@ -1,24 +1,26 @@
 // A graph's way to one leaf as a predicate of the policy language.
 //
 // From the leaves up, a test with the conditions of its branches becomes "t && yes || !t && no",
-// shortened where a branch is always or never right. That copies what the graph shares, so the
-// length is limited. Two things make it read as a person would write it: an argument that the
-// kernel reads as 32 bits has its name and its constants' names where its low half alone is tested,
-// and the pair of tests "high half is H, low half is L", which compilers of filters emit for every
-// comparison of 64 bits, is one comparison again.
+// shortened where a branch is always or never right. That copies what the graph shares, so tests of
+// one word that hang together are read as one: "word in {…} && yes" for each of the places they
+// lead to, if that is shorter; and the length is limited. Two things make it read as a person would
+// write it: an argument that the kernel reads as 32 bits has its name and its constants' names
+// where its low half alone is tested, and the pair of tests "high half is H, low half is in …",
+// which compilers of filters emit for every comparison of 64 bits, is one comparison again.
 
 #include "analyse/condition.h"
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
-#include "abi/call.h"
-#include "abi/constants.h"
 #include "base/check.h"
 #include "graph/reach.h"
+#include "graph/steps.h"
 
 namespace callgate::analyse {
 namespace {
@@ -29,129 +31,36 @@ using graph::Op;
 using graph::Predicate;
 
 constexpr std::size_t kMaxLength = 1U << 14;
-constexpr std::uint32_t kWhole = UINT32_MAX;
 
 // A condition and what binds it.
 struct Condition {
-  enum class Kind : std::uint8_t { kNever, kAlways, kTest, kAnd, kOr };
+  enum class Kind : std::uint8_t { kNever, kAlways, kTest, kAnd, kOr, kTooLong };
   Kind kind = Kind::kNever;
   std::string text;
 
   bool is_never() const { return kind == Kind::kNever; }
   bool is_always() const { return kind == Kind::kAlways; }
+  bool is_too_long() const { return kind == Kind::kTooLong || text.size() > kMaxLength; }
 };
-
-// A word of the call as an argument's half.
-struct Half {
-  std::optional<int> slot;  // nullopt: ip
-  bool is_high = false;
-};
-
-Half HalfOf(std::uint8_t word, std::endian order) {
-  if (word < abi::ArgLowWord(0, order) && word < abi::ArgHighWord(0, order)) {
-    return {std::nullopt, word == abi::IpHighWord(order)};
-  }
-  const int slot = (word - 4) / 2;
-  return {slot, word == abi::ArgHighWord(slot, order)};
-}
 
 class Writer {
  public:
-  Writer(const graph::Pool& pool, const CallName& call)
-      : pool_(pool), call_(call), order_(abi::ArchOf(call.arch).endian) {}
+  Writer(const graph::Pool& pool, const CallName& call) : pool_(pool), tests_(call) {}
 
-  std::optional<std::string> Run(NodeId root, std::uint32_t ret_value);
+  std::optional<std::string> Run(NodeId root, std::uint32_t ret_value, Wording wording);
 
  private:
-  const abi::Argument* ArgumentOf(const Half& half) const;
-  std::string Test(const Predicate& p, bool truth) const;
-  std::string WideEquality(const Predicate& high, const Predicate& low) const;
+  std::optional<NodeId> OtherHalf(std::uint8_t word, NodeId id, std::uint32_t& value) const;
+  Condition BySets(NodeId id) const;
   Condition Join(NodeId id, std::uint32_t ret_value);
   static std::string Grouped(const Condition& condition, Condition::Kind inside);
   static Condition And(std::string test, const Condition& rest);
   static Condition Or(const Condition& a, const Condition& b);
 
   const graph::Pool& pool_;
-  const CallName& call_;
-  std::endian order_;
+  TestText tests_;
   std::unordered_map<NodeId, Condition> conditions_;
 };
-
-// An argument that has a name and no meaning beyond its number.
-const abi::Argument* Writer::ArgumentOf(const Half& half) const {
-  if (!half.slot || static_cast<std::size_t>(*half.slot) >= call_.signature.size()) return nullptr;
-  const abi::Argument& argument = call_.signature[*half.slot];
-  switch (argument.kind) {
-    case abi::ArgKind::kInteger:
-    case abi::ArgKind::kFd:
-    case abi::ArgKind::kDirFd:
-    case abi::ArgKind::kFlags:
-    case abi::ArgKind::kEnum:
-    case abi::ArgKind::kPid:
-    case abi::ArgKind::kId:
-    case abi::ArgKind::kSignal:
-      return &argument;
-    default:
-      return nullptr;
-  }
-}
-
-std::string NumberText(std::uint64_t number) {
-  return number < 10 ? fmt::format("{}", number) : fmt::format("{:#x}", number);
-}
-
-std::string RegisterName(const Half& half) {
-  return half.slot ? fmt::format("arg{} as u64", *half.slot) : "ip";
-}
-
-std::string Writer::Test(const Predicate& p, bool truth) const {
-  const Half half = HalfOf(p.word, order_);
-  const abi::Argument* argument = half.is_high ? nullptr : ArgumentOf(half);
-  const bool orders = p.op == Op::kAtLeast || p.op == Op::kGreater;
-  std::string operand;
-  std::uint64_t mask = p.mask;
-  std::uint64_t constant = p.constant;
-  const bool is_plain = argument != nullptr && argument->bits == 32 &&
-                        !(argument->is_signed && (orders || constant > INT32_MAX));
-  std::string value;
-  if (is_plain) {
-    operand = argument->name;
-  } else if (!half.is_high && half.slot) {
-    operand = fmt::format("arg{} as u32", *half.slot);
-  } else {
-    operand = RegisterName(half);
-    if (half.is_high) mask <<= 32, constant <<= 32;
-  }
-  const bool whole = !half.is_high && half.slot && p.mask == kWhole;
-  if (!whole) operand += fmt::format(" & {:#x}", mask);
-  if (is_plain && !orders && !argument->set.empty() && p.mask == kWhole) {
-    if (const auto name = abi::NameOfValue(call_.arch, argument->set, constant)) value = *name;
-  }
-  if (value.empty()) value = NumberText(constant);
-  switch (p.op) {
-    case Op::kEqual:
-      return fmt::format("{} {} {}", operand, truth ? "==" : "!=", value);
-    case Op::kAtLeast:
-      return fmt::format("{} {} {}", operand, truth ? ">=" : "<", value);
-    case Op::kGreater:
-      return fmt::format("{} {} {}", operand, truth ? ">" : "<=", value);
-    case Op::kAnyBit:
-      return operand + (truth ? "" : " == 0");
-  }
-  CG_CHECK(false);
-}
-
-// Both are equalities on the halves of one register.
-std::string Writer::WideEquality(const Predicate& high, const Predicate& low) const {
-  const Half half = HalfOf(low.word, order_);
-  const abi::Argument* argument = ArgumentOf(half);
-  const bool is_plain = argument != nullptr && argument->bits == 64 && !argument->is_signed;
-  std::string operand = is_plain ? std::string(argument->name) : RegisterName(half);
-  const std::uint64_t mask = std::uint64_t{high.mask} << 32 | low.mask;
-  const std::uint64_t constant = std::uint64_t{high.constant} << 32 | low.constant;
-  if (mask != UINT64_MAX) operand += fmt::format(" & {:#x}", mask);
-  return fmt::format("{} == {}", operand, NumberText(constant));
-}
 
 std::string Writer::Grouped(const Condition& condition, Condition::Kind inside) {
   const bool needs_brackets =
@@ -160,6 +69,7 @@ std::string Writer::Grouped(const Condition& condition, Condition::Kind inside) 
 }
 
 Condition Writer::And(std::string test, const Condition& rest) {
+  if (rest.is_too_long()) return {Condition::Kind::kTooLong, ""};
   if (rest.is_never()) return rest;
   if (rest.is_always()) return {Condition::Kind::kTest, std::move(test)};
   return {Condition::Kind::kAnd,
@@ -167,9 +77,89 @@ Condition Writer::And(std::string test, const Condition& rest) {
 }
 
 Condition Writer::Or(const Condition& a, const Condition& b) {
+  if (a.is_too_long() || b.is_too_long()) return {Condition::Kind::kTooLong, ""};
   if (a.is_never() || b.is_always()) return b;
   if (b.is_never() || a.is_always()) return a;
   return {Condition::Kind::kOr, fmt::format("{} || {}", a.text, b.text)};
+}
+
+// Where a test "the other half of this word's register is `value`" leads, if nothing else follows.
+std::optional<NodeId> Writer::OtherHalf(std::uint8_t word, NodeId id, std::uint32_t& value) const {
+  const Node& node = pool_[id];
+  if (node.is_leaf || node.predicate.op != Op::kEqual || node.predicate.mask != kWholeWord ||
+      !conditions_.at(node.no).is_never()) {
+    return std::nullopt;
+  }
+  const Half half = tests_.HalfOf(word);
+  const Half other = tests_.HalfOf(node.predicate.word);
+  if (half.slot != other.slot || half.is_high == other.is_high) return std::nullopt;
+  value = node.predicate.constant;
+  return node.yes;
+}
+
+// The tests of one word that begin here, by where they lead to. Of the register, if its high half
+// has been tested just before or is tested just behind.
+Condition Writer::BySets(NodeId id) const {
+  NodeId entry = id;
+  std::optional<std::uint32_t> high;
+  std::uint32_t value = 0;
+  if (!pool_[pool_[id].yes].is_leaf) {
+    const std::uint8_t next = pool_[pool_[id].yes].predicate.word;
+    const bool is_low = !tests_.HalfOf(next).is_high;
+    if (const auto inner = OtherHalf(next, id, value); inner && is_low) {
+      entry = *inner;
+      high = value;
+    }
+  }
+  const std::uint8_t word = pool_[entry].predicate.word;
+  if (!graph::TestsValueOf(pool_[entry], word)) return {Condition::Kind::kTooLong, ""};
+  // Places whose conditions read the same are one.
+  std::vector<std::pair<NodeId, Intervals>> places;
+  const graph::Steps steps = graph::StepsOf(pool_, entry, word);
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    const std::uint32_t last = i + 1 < steps.size() ? steps[i + 1].first - 1 : kWholeWord;
+    const std::string& text = conditions_.at(steps[i].node).text;
+    auto place = std::ranges::find_if(
+        places, [&](const auto& one) { return conditions_.at(one.first).text == text; });
+    if (place == places.end()) place = places.insert(place, {steps[i].node, {}});
+    Intervals& set = place->second;
+    if (!set.empty() && std::uint64_t{set.back().last} + 1 == steps[i].first) {
+      set.back().last = last;
+    } else {
+      set.push_back({steps[i].first, last});
+    }
+  }
+  std::erase_if(places, [&](const auto& one) { return conditions_.at(one.first).is_never(); });
+  const auto always = std::ranges::find_if(
+      places, [&](const auto& one) { return conditions_.at(one.first).is_always(); });
+  const bool has_always = always != places.end();
+  if (has_always) std::rotate(places.begin(), always, always + 1);
+  Condition all{Condition::Kind::kNever, "0"};
+  std::size_t values = 0;
+  for (const auto& [node, set] : places) {
+    for (const Interval& one : set) values += std::size_t{one.last} - one.first + 1;
+  }
+  // What is left where the first place is always right needs no test.
+  const bool is_rest = has_always && places.size() == 2 && values == std::size_t{kWholeWord} + 1;
+  for (std::size_t i = 0; i < places.size(); ++i) {
+    const auto& [node, set] = places[i];
+    Condition rest = conditions_.at(node);
+    std::optional<std::uint32_t> above = high;
+    if (i == 1 && is_rest && !high) {
+      all = Or(all, rest);
+      continue;
+    }
+    const bool is_low = !tests_.HalfOf(word).is_high;
+    if (const auto behind = OtherHalf(word, node, value); behind && is_low && !high) {
+      above = value;
+      rest = conditions_.at(*behind);
+    }
+    if (set.size() == 1 && set.front().first == 0 && set.front().last == kWholeWord) {
+      return {Condition::Kind::kTooLong, ""};  // the word does not matter: said elsewhere
+    }
+    all = Or(all, And(tests_.InSet(word, set, above), rest));
+  }
+  return all;
 }
 
 Condition Writer::Join(NodeId id, std::uint32_t ret_value) {
@@ -185,33 +175,54 @@ Condition Writer::Join(NodeId id, std::uint32_t ret_value) {
   const Node& next = pool_[node.yes];
   if (no.is_never() && !next.is_leaf && node.predicate.op == Op::kEqual &&
       next.predicate.op == Op::kEqual && conditions_.at(next.no).is_never()) {
-    const Half first = HalfOf(node.predicate.word, order_);
-    const Half second = HalfOf(next.predicate.word, order_);
+    const Half first = tests_.HalfOf(node.predicate.word);
+    const Half second = tests_.HalfOf(next.predicate.word);
     if (first.slot == second.slot && first.is_high != second.is_high) {
       const Predicate& high = first.is_high ? node.predicate : next.predicate;
       const Predicate& low = first.is_high ? next.predicate : node.predicate;
-      return And(WideEquality(high, low), conditions_.at(next.yes));
+      return And(tests_.WideEquality(high, low), conditions_.at(next.yes));
     }
   }
-  if (yes.is_always()) return Or({Condition::Kind::kTest, Test(node.predicate, true)}, no);
-  if (no.is_always()) return Or({Condition::Kind::kTest, Test(node.predicate, false)}, yes);
-  return Or(And(Test(node.predicate, true), yes), And(Test(node.predicate, false), no));
+  if (yes.is_always()) return Or({Condition::Kind::kTest, tests_.Test(node.predicate, true)}, no);
+  if (no.is_always()) return Or({Condition::Kind::kTest, tests_.Test(node.predicate, false)}, yes);
+  return Or(And(tests_.Test(node.predicate, true), yes),
+            And(tests_.Test(node.predicate, false), no));
 }
 
-std::optional<std::string> Writer::Run(NodeId root, std::uint32_t ret_value) {
-  for (const NodeId id : graph::ReachableFrom(pool_, root)) {
+std::optional<std::string> Writer::Run(NodeId root, std::uint32_t ret_value, Wording wording) {
+  const std::vector<NodeId> nodes = graph::ReachableFrom(pool_, root);
+  // Where other words lead to: inside a run of tests of one word nobody begins to read.
+  std::unordered_set<NodeId> entries = {root};
+  for (const NodeId id : nodes) {
+    const Node& node = pool_[id];
+    if (node.is_leaf) continue;
+    for (const NodeId next : {node.yes, node.no}) {
+      if (!pool_[next].is_leaf && pool_[next].predicate.word != node.predicate.word) {
+        entries.insert(next);
+      }
+    }
+  }
+  for (const NodeId id : nodes) {
     Condition condition = Join(id, ret_value);
-    if (condition.text.size() > kMaxLength) return std::nullopt;
+    if (wording == Wording::kLists && !pool_[id].is_leaf && entries.contains(id)) {
+      Condition by_sets = BySets(id);
+      const bool is_better =
+          !by_sets.is_too_long() &&
+          (condition.is_too_long() || by_sets.text.size() < condition.text.size());
+      if (is_better) condition = std::move(by_sets);
+    }
     conditions_[id] = std::move(condition);
   }
-  return conditions_.at(root).text;
+  const Condition& all = conditions_.at(root);
+  return all.is_too_long() ? std::nullopt : std::optional(all.text);
 }
 
 }  // namespace
 
 std::optional<std::string> ConditionText(const graph::Pool& pool, NodeId root,
-                                         std::uint32_t ret_value, const CallName& call) {
-  return Writer(pool, call).Run(root, ret_value);
+                                         std::uint32_t ret_value, const CallName& call,
+                                         Wording wording) {
+  return Writer(pool, call).Run(root, ret_value, wording);
 }
 
 }  // namespace callgate::analyse

@@ -84,7 +84,8 @@ base::Result<std::string> Refuse(std::string reason) {
 
 class Decompiler {
  public:
-  Decompiler(Pool& pool, ClauseOrder order) : pool_(pool), order_(order) {}
+  Decompiler(Pool& pool, ClauseOrder order, Wording wording)
+      : pool_(pool), order_(order), wording_(wording) {}
 
   base::Result<std::string> Run(NodeId root);
 
@@ -100,6 +101,7 @@ class Decompiler {
 
   Pool& pool_;
   ClauseOrder order_;
+  Wording wording_;
   std::unordered_map<NodeId, NodeId> simplified_;
   std::vector<ArchRules> arches_;
   std::uint32_t default_ = 0;
@@ -185,7 +187,7 @@ void Decompiler::ChooseDefault() {
 // 64 tests of one bit each; what nobody would read is written as its function of bits says it.
 std::optional<std::string> Decompiler::Condition(NodeId body, std::uint32_t value,
                                                  const CallName& call) const {
-  std::optional<std::string> text = ConditionText(pool_, body, value, call);
+  std::optional<std::string> text = ConditionText(pool_, body, value, call, wording_);
   if (text && text->size() <= kReadable) return text;
   Bdd bdd(kMaxOperations);
   const Bdd::Ref function = WhereReturns(bdd, pool_, body, value);
@@ -193,7 +195,7 @@ std::optional<std::string> Decompiler::Condition(NodeId body, std::uint32_t valu
   Pool pool;
   const NodeId yes = pool.Leaf(1);
   const NodeId root = Express(pool, bdd, function, yes, pool.Leaf(0));
-  std::optional<std::string> rewritten = ConditionText(pool, root, 1, call);
+  std::optional<std::string> rewritten = ConditionText(pool, root, 1, call, wording_);
   const bool is_better = rewritten && (!text || rewritten->size() < text->size());
   return is_better ? rewritten : text;
 }
@@ -331,10 +333,11 @@ base::Result<std::string> Decompiler::Run(NodeId root) {
 
 }  // namespace
 
-base::Result<std::string> Decompile(Pool& pool, const Lifted& lifted, ClauseOrder order) {
+base::Result<std::string> Decompile(Pool& pool, const Lifted& lifted, ClauseOrder order,
+                                    Wording wording) {
   if (!lifted.undecided.empty()) return Refuse(lifted.undecided.front().reason);
   const NodeId plain = graph::CopyMapped(pool, lifted.root, pool, EffectOf);
-  return Decompiler(pool, order).Run(plain);
+  return Decompiler(pool, order, wording).Run(plain);
 }
 
 }  // namespace callgate::analyse

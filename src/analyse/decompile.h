@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string>
 
+#include "analyse/condition.h"
 #include "analyse/lift.h"
 #include "base/error.h"
 #include "graph/graph.h"
@@ -20,6 +21,7 @@ enum class ClauseOrder : std::uint8_t {
 // the filter does, which the caller must check by compiling it: a policy speaks of ABIs by name, of
 // numbers by the tables, and treats all numbers without a name alike, and a filter may do
 // otherwise. Fails where that is seen at once, with the reason.
-base::Result<std::string> Decompile(graph::Pool& pool, const Lifted& lifted, ClauseOrder order);
+base::Result<std::string> Decompile(graph::Pool& pool, const Lifted& lifted, ClauseOrder order,
+                                    Wording wording);
 
 }  // namespace callgate::analyse

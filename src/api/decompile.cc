@@ -1,5 +1,6 @@
 #include "analyse/decompile.h"
 
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -17,8 +18,9 @@ struct Attempt {
   Subject recompiled;
 };
 
-Result<Attempt> Try(graph::Pool& pool, const analyse::Lifted& lifted, analyse::ClauseOrder order) {
-  base::Result<std::string> text = analyse::Decompile(pool, lifted, order);
+Result<Attempt> Try(graph::Pool& pool, const analyse::Lifted& lifted, analyse::ClauseOrder order,
+                    analyse::Wording wording) {
+  base::Result<std::string> text = analyse::Decompile(pool, lifted, order, wording);
   if (!text) return std::unexpected(Error{text.error().ToString()});
   const auto policy = Policy::FromText("<decompiled>", *text);
   if (!policy) {
@@ -36,13 +38,25 @@ std::size_t SizeOf(const Subject& subject) {
   return instructions;
 }
 
-// As people write it, unless that makes a longer filter and another order does not.
+// As people write it, unless that makes a longer filter and another way does not.
 Result<Attempt> Best(const Subject& subject, graph::Pool& pool, const analyse::Lifted& lifted) {
-  Result<Attempt> usual = Try(pool, lifted, analyse::ClauseOrder::kMostPermissiveFirst);
-  if (usual && SizeOf(usual->recompiled) <= SizeOf(subject)) return usual;
-  Result<Attempt> other = Try(pool, lifted, analyse::ClauseOrder::kShortestFirst);
-  const bool is_better = other && (!usual || SizeOf(other->recompiled) < SizeOf(usual->recompiled));
-  return is_better ? other : usual;
+  using enum analyse::ClauseOrder;
+  using enum analyse::Wording;
+  constexpr std::pair<analyse::ClauseOrder, analyse::Wording> kWays[] = {
+      {kMostPermissiveFirst, kLists},
+      {kShortestFirst, kLists},
+      {kMostPermissiveFirst, kTestByTest},
+      {kShortestFirst, kTestByTest},
+  };
+  std::optional<Result<Attempt>> best;
+  for (const auto& [order, wording] : kWays) {
+    Result<Attempt> one = Try(pool, lifted, order, wording);
+    const bool is_better =
+        !best || (one && (!*best || SizeOf(one->recompiled) < SizeOf((*best)->recompiled)));
+    if (is_better) best = std::move(one);
+    if (*best && SizeOf((*best)->recompiled) <= SizeOf(subject)) break;
+  }
+  return *std::move(best);
 }
 
 }  // namespace
