@@ -104,6 +104,23 @@ TEST(Engine, UnreadablePathIsTheCallersFault) {
   EXPECT_TRUE(NothingWasDone(kernel));
 }
 
+// The policy allows it, whatever it sees; but it has not seen what it asked for.
+TEST(Engine, WhatCannotBeLookedAtIsNotAllowed) {
+  testing::FakeKernel kernel;
+  Put(kernel, 0x1000, "/dev/null");
+  kernel::Notification notification = OpenAt(0x1000);
+  notification.call.args[3] = 0x9000;  // nothing is there
+  Outcome outcome =
+      Handle(kernel, notification, [](const abi::Call&, const policy::LookFunction& look) {
+        if (!look) return PolicyAction{Verb::kLook, 0};
+        (void)look({.kind = policy::DeepSubject::Kind::kString, .slot = 3});
+        return kAllow;
+      });
+  EXPECT_EQ(outcome.kind, Outcome::Kind::kAnswered);
+  EXPECT_EQ(kernel.replies, (std::vector<std::pair<std::uint64_t, int>>{{1, EFAULT}}));
+  EXPECT_TRUE(NothingWasDone(kernel));
+}
+
 TEST(Engine, CallerThatIsGoneIsForgotten) {
   testing::FakeKernel kernel;
   Put(kernel, 0x1000, "/dev/null");

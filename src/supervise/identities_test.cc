@@ -183,6 +183,17 @@ TEST(Identities, NumberOfAThreadThatIsGoneIsAsNew) {
   ExpectSame(identities.Of(gettid()), ReadIdentity(gettid()));
 }
 
+// A thread that executes a program takes over the number of its process's first one.
+TEST(Identities, ThreadThatBearsAnotherNumberByNowIsNotTakenForThisOne) {
+  testing::FakeKernel kernel;
+  kernel.thread_info = kernel::ThreadInfo{
+      .tid = gettid(), .tgid = getpid(), .uids = {1, 1, 1, 1}, .gids = {1, 1, 1, 1}};
+  Identities identities(kernel, kAllFixed);
+  EXPECT_EQ(identities.Of(gettid())->credentials.uids[0], 1U);
+  kernel.thread_info->tid = gettid() + 1;
+  ExpectSame(identities.Of(gettid()), ReadIdentity(gettid()));
+}
+
 TEST(Identities, KernelThatCannotTellIsNotAsked) {
   testing::FakeKernel kernel;  // ENOTTY: before Linux 6.13
   Identities identities(kernel, kAllFixed);
