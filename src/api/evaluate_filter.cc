@@ -76,7 +76,7 @@ std::pair<Verdict, std::vector<std::uint32_t>> Run(const Subject::Impl& subject,
   const bool is_stack = views.size() > 1;
   if (is_stack && !stack.filter) {
     verdict.rule = "every filter allows";
-    return {std::move(verdict), {}};
+    return {std::move(verdict), std::vector<std::uint32_t>{}};
   }
   const std::size_t index = stack.filter.value_or(0);
   bpf::Trace trace = bpf::InterpretWithTrace(views[index], words);
