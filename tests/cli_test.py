@@ -266,6 +266,10 @@ CASES = [
     Case("JSON that is no filter", ["prove", "a.json", "--never", "read"], 2, files={"a.json": "[{}]\n"},
          err="error: a.json: cannot read filter program: element 0 is not of the form {\"code\": 32, \"jt\": 0, \"jf\": 0, \"k\": 4}\n"),
 
+    Case("a call is explained by what decides it", ["explain", "-p", "a.hex", "read(3)", "write(3)"], 1, files={"a.hex": "6 0 0 0x50001\n"},
+         out="".join(f"{call}(3, *, *)  → errno(EPERM)\n  rule      a.hex  instruction 0\n  filter    1 instructions: 0\n" for call in ("read", "write"))),
+    Case("a call that nothing can explain", ["explain", "read(3)"], 2,
+         err="callgate explain: a call is explained by a policy: give one with -p; see 'callgate explain --help'\n"),
     Case("records of the kernel in words", ["explain", "-p", "a.cg", "-"], 0, stdin=LOG, files={"a.cg": "read\nfdatasync: fd == 1\n"},
          out="worker (pid 42, /srv/worker)  fdatasync  → kill, SIGSYS, 2 times\n"
              "  policy    depends on arguments, which the record does not tell\n"

@@ -131,6 +131,22 @@ int ExplainLastRun(const Arguments& arguments, const std::optional<Policy>& poli
   return Finish(text, kHolds);
 }
 
+// "openat(AT_FDCWD, *, O_RDONLY)" rather than the name of a log.
+bool IsCall(const std::string& operand) {
+  return operand.ends_with(')') && operand.find('(') != std::string::npos;
+}
+
+// A call is explained by what decides it.
+int ExplainCalls(const Arguments& arguments) {
+  const auto policy = arguments.Value("policy");
+  if (!policy) {
+    return UsageError(VerbNamed("explain"), "a call is explained by a policy: give one with -p");
+  }
+  Arguments evaluated = arguments;
+  evaluated.operands.insert(evaluated.operands.begin(), std::string(*policy));
+  return RunEval(evaluated);
+}
+
 }  // namespace
 
 int RunExplain(const Arguments& arguments) {
@@ -138,6 +154,7 @@ int RunExplain(const Arguments& arguments) {
   if (is_last && !arguments.operands.empty()) {
     return UsageError(VerbNamed("explain"), "--last reads what 'run' kept, and no log");
   }
+  if (std::ranges::any_of(arguments.operands, IsCall)) return ExplainCalls(arguments);
   std::optional<Policy> policy;
   if (const auto path = arguments.Value("policy")) {
     policy = LoadRules(std::string(*path));

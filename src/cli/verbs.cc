@@ -158,13 +158,14 @@ constexpr Verb kVerbs[] = {
      {},
      RunDisasm,
      kBadInput},
-    {"explain", "what do the kernel's records of denied calls mean?", "[LOG]...",
+    {"explain", "what do the kernel's records of denied calls mean?", "[LOG | CALL]...",
      "Reads lines of the kernel's or the audit daemon's log from each LOG, or from\n"
      "standard input, and tells every call that a filter denied, killed for or logged\n"
      "(records of type 1326): which program, which call, what the filter did, how often.\n"
      "Records have no arguments, so with a policy the rule may depend on them.\n"
      "With --last no log is read: the reports of the last 'callgate run' are printed\n"
-     "again, and with a policy what it says of them now.",
+     "again, and with a policy what it says of them now. For CALLs, which need a policy,\n"
+     "it prints what 'callgate eval' does.",
      kExplainOptions, RunExplain, kBadInput},
     {"diff", "did this change loosen a policy?", "A B",
      "Compares two policies or filters over every possible call and prints where they\n"
