@@ -159,7 +159,7 @@ std::string Contradiction(const Pair& pair, const analyse::Comparison& compariso
     if (comparison.a_within_b == Answer::kHolds && IsStricter(b, a)) return "A is looser: " + what;
     if (comparison.b_within_a == Answer::kHolds && IsStricter(a, b)) return "B is looser: " + what;
     const bool is_told = std::ranges::any_of(comparison.differences, [&](const auto& one) {
-      return comparison.product.Contains(one.region, words);
+      return one.a_value == a && one.b_value == b && comparison.product.Contains(one.region, words);
     });
     if (has_all && !is_told) return "in no region of differences: " + what;
   }
