@@ -47,6 +47,15 @@ class Terminal:
         self.screen = ""
         os.write(self.fd, text.encode())
 
+    def start(self, line):
+        """Types a command to a shell and waits until its job has the terminal: a key typed before is the shell's."""
+        shell = os.tcgetpgrp(self.fd)
+        self.type(line)
+        deadline = time.monotonic() + 10
+        while os.tcgetpgrp(self.fd) == shell:
+            assert time.monotonic() < deadline, f"{line!r} never got the terminal"
+            time.sleep(0.01)
+
     def expect(self, pattern, seconds=10):
         """Waits until the screen since the last `type` matches."""
         deadline = time.monotonic() + seconds
@@ -79,13 +88,13 @@ class Terminal:
 def shell_inside_has_job_control(run, folder):
     shell = Terminal([*run, "bash", "--norc", "-i"], folder)
     shell.expect("ready> ")
-    shell.type("sleep 100\r")
+    shell.start("sleep 100\r")
     time.sleep(0.3)
     shell.type("\x1a")
     shell.expect(r"Stopped.*\n.*ready> ")
     shell.type("jobs\r")
     shell.expect(r"Stopped +sleep 100")
-    shell.type("fg\r")
+    shell.start("fg\r")
     shell.expect("sleep 100")
     time.sleep(0.3)
     shell.type("\x03")
@@ -101,12 +110,12 @@ def shell_inside_has_job_control(run, folder):
 def outer_shell_stops_and_resumes_the_program(run, folder):
     shell = Terminal(["bash", "--norc", "-i"], folder, run)
     shell.expect("ready> ")
-    shell.type("$RUN sleep 100\r")
+    shell.start("$RUN sleep 100\r")
     shell.expect("sleep 100")
     time.sleep(0.5)
     shell.type("\x1a")
     shell.expect(r"Stopped")
-    shell.type("fg\r")
+    shell.start("fg\r")
     shell.expect("sleep 100")
     time.sleep(0.3)
     shell.type("\x03")
@@ -126,10 +135,9 @@ def background_job_keeps_its_place(run, folder):
     shell.expect("ready> ")
     shell.type("$RUN cat &\r")  # reads the terminal from the background: stopped by SIGTTIN
     shell.expect("ready> ")
-    time.sleep(0.5)
-    shell.type("\r")
-    shell.expect(r"Stopped")
-    shell.type("fg\r")
+    shell.type("until jobs -s | grep -q cat; do sleep 0.1; done\r")
+    shell.expect(r"Stopped.*\n.*ready> ")
+    shell.start("fg\r")
     shell.expect("cat")
     time.sleep(0.3)
     shell.type("hello\r")
