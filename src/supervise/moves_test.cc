@@ -1,6 +1,7 @@
 #include "supervise/moves.h"
 
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -36,7 +37,11 @@ class Caller {
   explicit Caller(bool has_threads = false) {
     std::array<int, 2> ready{};
     EXPECT_EQ(pipe(ready.data()), 0);
-    pid_ = fork();
+    // ThreadSanitizer's fork() starts a thread in the child.
+    pid_ =
+        has_threads
+            ? fork()
+            : static_cast<pid_t>(syscall(SYS_clone, SIGCHLD, nullptr, nullptr, nullptr, nullptr));
     if (pid_ == 0) {
       prctl(PR_SET_PDEATHSIG, SIGKILL);
       if (chdir("/usr") < 0) _exit(1);
