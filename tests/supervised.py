@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import io
+import json
 import multiprocessing
 import os
 import pathlib
@@ -20,6 +21,16 @@ POLICY = """default: allow
 io_uring_setup, landlock_restrict_self: else -> errno(ENOSYS)
 openat: path under {%s} || path == "/" || path ~ "pipe:*" || path under "DIR/ok"; else -> errno(EACCES)
 """ % SYSTEM
+
+
+def audit_of(log):
+    """What the audit log says, its last line included, which the supervisor writes after the program's end."""
+    for _ in range(500):
+        lines = [json.loads(line) for line in log.read_text().splitlines()]
+        if lines and lines[-1]["event"] == "counts":
+            break
+        time.sleep(0.01)
+    return lines
 
 
 class Supervised(unittest.TestCase):

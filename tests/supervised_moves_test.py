@@ -4,12 +4,11 @@
 usage: supervised_moves_test.py CALLGATE
 """
 
-import json
 import os
 import subprocess
 import unittest
 
-from supervised import CALLGATE, Supervised
+from supervised import CALLGATE, Supervised, audit_of
 
 POLICY = """default: allow
 io_uring_setup, landlock_restrict_self: else -> errno(ENOSYS)
@@ -179,10 +178,11 @@ print(subprocess.run(["unshare", "-U", "-r", "-m", "sh", "-c", "cd in || echo no
         self.assertIn("could give files any name", err)
 
     def test_audit_log_says_pinned(self):
-        _, err = self.run_moves('to(os.chdir, "in"); to(os.chdir, "/etc")', options=["--audit-fd", "2"])
-        lines = [json.loads(line) for line in err.splitlines() if line.startswith('{"')]
-        self.assertEqual([(line["class"], line["outcome"], line["inputs"]) for line in lines if line.get("syscall") == "chdir"],
-                         [("pinned", "done", {"filename": "DIR/ok/in"}), ("pinned", "EACCES", {"filename": "/etc"})])
+        log = self.at / "audit"
+        with open(log, "w") as out:
+            self.run_moves('to(os.chdir, "in"); to(os.chdir, "/etc")', options=["--audit-fd", str(out.fileno())], pass_fds=[out.fileno()])
+        self.assertEqual([(line["class"], line["outcome"], line["inputs"]) for line in audit_of(log) if line.get("syscall") == "chdir"],
+                         [("pinned", "done", {"filename": f"{self.at}/ok/in"}), ("pinned", "EACCES", {"filename": "/etc"})])
 
     def test_plan_says_how(self):
         (self.at / "p.cg").write_text('chdir: filename under "/srv"; else -> errno(EACCES)\nfchdir: fd.path == "/srv"\n')

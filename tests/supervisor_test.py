@@ -13,7 +13,7 @@ import subprocess
 import time
 import unittest
 
-from supervised import CALLGATE, POLICY, Supervised
+from supervised import CALLGATE, POLICY, Supervised, audit_of
 
 
 class Meets(Supervised):
@@ -30,11 +30,7 @@ class Meets(Supervised):
         log = self.at / "audit"
         with open(log, "w") as out:
             self.finish(self.start(program, options=["--audit-fd", str(out.fileno())], pass_fds=[out.fileno()], **more))
-        for _ in range(500):  # the supervisor's last line comes after the program's end
-            lines = [json.loads(line) for line in log.read_text().splitlines()]
-            if lines and lines[-1]["event"] == "counts":
-                break
-            time.sleep(0.01)
+        lines = audit_of(log)
         here = str(self.at.resolve())
         return [l for l in lines[:-1] if any(v.startswith(here) for v in l["inputs"].values())], lines[-1]
 
