@@ -1,6 +1,8 @@
 """What the tests of supervised programs share: each runs a Python program in a fresh directory under `callgate run`."""
 
 import concurrent.futures
+import contextlib
+import faulthandler
 import io
 import json
 import multiprocessing
@@ -11,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import threading
 import time
 import unittest
 
@@ -53,12 +56,11 @@ class Supervised(unittest.TestCase):
         return self.started
 
     def finish(self, started, timeout=30):
-        try:
-            out, err = started.communicate(timeout=timeout)
-        except subprocess.TimeoutExpired:
-            started.kill()
-            self.fail(f"hangs; printed {started.communicate()}")
-        return out, err
+        for _ in range(int(timeout * 10)):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return started.communicate(timeout=0.1)
+        started.kill()
+        self.fail(f"hangs; printed {started.communicate()}")
 
     def run_program(self, program, **more):
         started = self.start(program, **more)
@@ -75,11 +77,41 @@ class Supervised(unittest.TestCase):
         self.fail(f"nobody supervises; printed {self.started.communicate()}")
 
 
+def print_processes():
+    """Where each of them waits, on standard error."""
+    for folder in sorted(pathlib.Path("/proc").glob("[0-9]*"), key=lambda folder: int(folder.name)):
+        with contextlib.suppress(OSError):
+            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")[:120]
+            if not command: continue
+            status = dict(re.findall(r"(\w+):\t(.*)", (folder / "status").read_text()))
+            print(folder.name, status["PPid"], status["TracerPid"], status["State"][:1], command, file=sys.stderr)
+            for task in (folder / "task").glob("[0-9]*"):
+                print("   ", task.name, (task / "wchan").read_text(), (task / "syscall").read_text().split()[0], file=sys.stderr)
+
+
+@contextlib.contextmanager
+def ends_within(seconds):
+    """Else this process ends, and says where everybody waited. The seconds are counted in sleeps: those in which the machine was paused
+    are nobody's fault."""
+    is_over = threading.Event()
+    def watch():
+        for _ in range(int(seconds * 10)):
+            if is_over.wait(0.1): return
+        print(f"\nnot over within {seconds} s; pid, parent, tracer, state:", file=sys.stderr)
+        print_processes()
+        faulthandler.dump_traceback()
+        os._exit(1)
+    threading.Thread(target=watch, daemon=True).start()
+    try: yield
+    finally: is_over.set()
+
+
 def run_alone(name):
     """One test of the program, by name: whether it passed, and what was to be said."""
     text = io.StringIO()
     suite = unittest.defaultTestLoader.loadTestsFromName(name, sys.modules["__main__"])
-    result = unittest.TextTestRunner(text, verbosity=2).run(suite)
+    with ends_within(200):
+        result = unittest.TextTestRunner(text, verbosity=2).run(suite)
     return result.wasSuccessful() and not result.skipped, text.getvalue()
 
 

@@ -14,7 +14,7 @@ import signal
 import time
 import unittest
 
-from supervised import Supervised
+from supervised import Supervised, ends_within
 
 CALLS = int(os.environ.get("CALLGATE_SUPERVISOR_CALLS", "3000"))
 PENDING = int(os.environ.get("CALLGATE_SUPERVISOR_PENDING", "1000"))
@@ -120,4 +120,5 @@ class Endurance(Supervised):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    with ends_within(200 + CALLS / 500 + PENDING / 10):
+        unittest.main()
