@@ -54,6 +54,12 @@ class Meets(Supervised):
         self.assertEqual(counts["outcomes"]["EACCES"], 1)
         self.assertEqual(counts["decisions"], sum(counts["outcomes"].values()))
 
+    def test_standard_error_takes_reports_and_logs_to_their_last_lines(self):
+        for options, denied in (["--audit-fd", "2"], 1), (["--audit-fd", "2", "--status-fd", "2"], 2):
+            _, _, err = self.run_program('open("../no/secret")', options=["--json", *options])
+            events = [json.loads(line)["event"] for line in err.splitlines() if line.startswith("{")]
+            self.assertEqual((events.count("denied"), events.count("exited"), events[-1]), (denied, denied - 1, "counts"))
+
     def test_audit_log_has_the_class_that_the_plan_gives(self):
         decisions, _ = self.audited("""
             import os

@@ -233,8 +233,15 @@ void RunSupervisor(const SupervisorContext& context, int socket) {
   int status_fd = context.plan.supervision ? context.plan.supervision->status_fd : -1;
   int errors_fd = context.has_errors ? STDERR_FILENO : -1;
   int audit_fd = context.plan.supervision ? context.plan.supervision->audit_fd : -1;
-  // One descriptor may be told to take both; each is closed by its own Output.
-  if (audit_fd >= 0 && audit_fd == status_fd) audit_fd = dup(status_fd);
+  // One descriptor may be told to take several; each is closed by its own Output.
+  if (audit_fd >= 0 && (audit_fd == status_fd || audit_fd == errors_fd)) {
+    audit_fd = dup(audit_fd);
+    if (audit_fd < 0) return;
+  }
+  if (status_fd >= 0 && status_fd == errors_fd) {
+    status_fd = dup(status_fd);
+    if (status_fd < 0) return;
+  }
   int notify_fd = context.plan.supervision ? context.plan.supervision->notify_fd : -1;
   int terminal_fd = context.plan.supervision ? context.plan.supervision->terminal_fd : -1;
   CloseAllBut({socket, errors_fd, status_fd, audit_fd, notify_fd, terminal_fd});
