@@ -192,7 +192,8 @@ TEST(ComparePolicies, AnswersAgreeWithCallsAndWithZ3) {
       answers.emplace_back(seed, answer);
     }
   }
-  const std::string path = CALLGATE_BINARY_DIR "/compare_policies.smt2";
+  const std::string path =
+      CALLGATE_BINARY_DIR "/compare_policies." + std::to_string(first_seed) + ".smt2";
   std::ofstream(path) << questions;
   const std::vector<std::string> refuted = LinesOf("z3 " + path);
   ASSERT_EQ(refuted.size(), answers.size());
