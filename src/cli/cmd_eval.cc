@@ -1,6 +1,9 @@
+#include <algorithm>
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "callgate/analysis.h"
 #include "callgate/policy.h"
@@ -10,17 +13,28 @@
 #include "cli/verbs.h"
 #include "cli/verdict_text.h"
 #include "fmt/format.h"
-#include "fmt/ranges.h"
 
 namespace callgate::cli {
 namespace {
+
+// "0-4 7": a path only goes forward.
+std::string PathText(const std::vector<std::uint32_t>& path) {
+  std::string text;
+  for (auto first = path.begin(); first != path.end();) {
+    auto last = std::adjacent_find(first, path.end(), [](auto a, auto b) { return b != a + 1; });
+    if (last == path.end()) --last;
+    text += fmt::format(" {}", *first);
+    if (last != first) text += fmt::format("-{}", *last);
+    first = last + 1;
+  }
+  return fmt::format("{} instruction{}:{}", path.size(), path.size() == 1 ? "" : "s", text);
+}
 
 std::string Describe(const Evaluation& evaluation) {
   if (evaluation.verdict) {
     std::string text = fmt::format("{}  → {}", evaluation.call, VerdictText(*evaluation.verdict));
     if (!evaluation.path.empty()) {
-      text += fmt::format("  filter    {} instructions: {}\n", evaluation.path.size(),
-                          fmt::join(evaluation.path, " "));
+      text += fmt::format("  filter    {}\n", PathText(evaluation.path));
     }
     return text;
   }
