@@ -108,6 +108,8 @@ void ProbeOldTimes(const std::string& call);
 
 // conformance_events.cc: perf_event_open.
 void ProbeEvents(const std::string& call);
+// conformance_loading.cc: init_module and finit_module.
+void ProbeLoading(const std::string& call);
 // conformance_moving.cc: chdir, fchdir, chroot.
 void ProbeMoves(const std::string& call);
 // conformance_exec.cc: execve and execveat.

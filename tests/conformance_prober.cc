@@ -415,6 +415,7 @@ void Probe(char** argv) {
     ProbeStarts(argv[2]);
     ProbeMoves(argv[2]);
     ProbeEvents(argv[2]);
+    ProbeLoading(argv[2]);
     ProbeObjectCalls(argv[2]);
     ProbeOldTimes(argv[2]);
     ProbeSending(argv[2]);

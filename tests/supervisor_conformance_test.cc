@@ -36,6 +36,7 @@ struct Difference {
 constexpr Difference kDifferences[] = {
     {", path)", "the kernel hands no O_PATH descriptor over"},
     {", path|nofollow)", "the same"},
+    {", parameters BAD)", "they are read first, the kernel reads them last"},
     {"(\"sonly\"", "what is loaded from an unreadable file, an unprivileged supervisor cannot see"},
 };
 
@@ -65,6 +66,8 @@ std::string PolicyFor(std::string_view name) {
     test = "rlim.rlim_cur == 4711";
   } else if (name == "perf_event_open") {
     test = "attr_uptr.config == 4711";
+  } else if (name == "init_module") {
+    test = "uargs == \"no such module\"";
   } else if (name == "fsopen") {
     test = "fsname == \"no such file\"";
   } else if (name == "fchdir" || policy::PerformanceOf(abi::ArchId::kX86_64, name) ==

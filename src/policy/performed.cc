@@ -6,7 +6,7 @@
 namespace callgate::policy {
 namespace {
 
-constexpr std::array<PerformedCall, 89> kPerformed{{
+constexpr std::array<PerformedCall, 91> kPerformed{{
     {"accept", Performance::kOnDuplicate},
     {"accept4", Performance::kOnDuplicate},
     {"access", Performance::kOnFile},
@@ -29,6 +29,7 @@ constexpr std::array<PerformedCall, 89> kPerformed{{
     {"fchown", Performance::kOnDuplicate},
     {"fchownat", Performance::kOnFile},
     {"fgetxattr", Performance::kOnDuplicate},
+    {"finit_module", Performance::kOnDuplicate},
     {"flistxattr", Performance::kOnDuplicate},
     {"fremovexattr", Performance::kOnDuplicate},
     {"fsetxattr", Performance::kOnDuplicate},
@@ -42,6 +43,7 @@ constexpr std::array<PerformedCall, 89> kPerformed{{
     {"getdents64", Performance::kOnDuplicate},
     {"getxattr", Performance::kOnFile},
     {"getxattrat", Performance::kOnFile},
+    {"init_module", Performance::kWithCopies},
     {"lchown", Performance::kOnFile},
     {"lgetxattr", Performance::kOnFile},
     {"link", Performance::kAtParent},
@@ -130,6 +132,8 @@ std::string_view Describe(Performance how) {
       return "makes the call on its own duplicate of the descriptor";
     case Performance::kThere:
       return "a process in the caller's namespaces makes the call on what it has pinned";
+    case Performance::kWithCopies:
+      return "makes the call with the copies";
     case Performance::kOnTask:
       return "makes the call with the copy for the thread it names";
     case Performance::kPinned:

@@ -19,6 +19,7 @@ enum class Performance : std::uint8_t {
   kOnFile,       // the same call on the file it has pinned
   kOnDuplicate,  // the same call on its own duplicate of the caller's descriptor
   kThere,        // the same call by a process in the caller's namespaces, on what that has pinned
+  kWithCopies,   // the same call with the copies
   kOnTask,       // the same call for the thread it names
   kPinned,       // the caller makes it, and is held still until what was loaded was judged
   kHeld,         // the same, until where it has come to was judged

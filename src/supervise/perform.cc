@@ -17,7 +17,8 @@ struct Known {
 Make FamilyOf(std::string_view call) {
   for (Make make : {MakeOpenPerformer, MakeParentPerformer, MakeFilePerformer, MakeSocketPerformer,
                     MakeAcceptPerformer, MakeSendPerformer, MakeTellPerformer, MakeExecPerformer,
-                    MakeMovePerformer, MakeMountPerformer, MakeTaskPerformer, MakeEventPerformer}) {
+                    MakeMovePerformer, MakeMountPerformer, MakeTaskPerformer, MakeEventPerformer,
+                    MakeModulePerformer}) {
     if (make(call) != nullptr) return make;
   }
   return nullptr;

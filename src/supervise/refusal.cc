@@ -12,6 +12,8 @@ std::optional<Refusal> RefusalOf(int failed) {
                      "the caller is in a user namespace of its own with another root, or other "
                      "mounts, and could give files any name: write rules for mount, chroot and "
                      "their like, and it is judged by the names it gives"};
+    case kTooMuch:
+      return Refusal{EPERM, "the caller points to more than the supervisor copies"};
     case kHelperGone:
       return Refusal{EPERM, "the process that makes calls in the caller's namespaces was killed"};
     case EMFILE:

@@ -14,6 +14,8 @@ inline constexpr int kCannotLook = ESRCH;
 // The caller has another root than the supervisor, or other mounts, and what a policy would call
 // its files is for itself to choose (Identity::must_have_our_root).
 inline constexpr int kOtherRoot = EREMCHG;
+// The caller points to more than is copied for it.
+inline constexpr int kTooMuch = ELNRNG;
 // The helper that prepared the call is gone.
 inline constexpr int kHelperGone = EOWNERDEAD;
 
