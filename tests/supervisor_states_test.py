@@ -31,7 +31,7 @@ PROGRAM = """
                     last.append(name if os.read(fd, len(begins)) == begins else "another file"); os.close(fd)
                 except OSError as error: last.append(error.errno)
                 slowest = max(slowest, time.monotonic() - begin)
-            if not seen: open("ready", "w").close()
+            if not seen: os.makedirs("ready", exist_ok=True)  # nobody is asked about that
             seen |= set(last)
             if is_last: break
         print(sorted(map(str, seen)), last, slowest < 8)
@@ -72,20 +72,24 @@ class States(unittest.TestCase):
             time.sleep(0.01)
         self.fail("nobody helps")
 
-    def reach(self, case, pids, sent, state):
-        """The first of these processes to come to that state gets that signal."""
+    def reach(self, case, find, sent, state):
+        """The first of the processes that find() names to come to that state gets that signal. One that is attached to for too long is
+        given up by its supervisor: then its successor is meant."""
         call, nth = state
         log = case.at / "log"
-        strace = subprocess.Popen(
-            ["strace", "-f", "-qq", "-o", str(log), "-e", f"trace={call}", "-e", f"inject={call}:signal={sent.name}:when={nth}",
-             *(f"-p{pid}" for pid in pids)], stderr=subprocess.DEVNULL)
-        case.addCleanup(lambda: (strace.kill(), strace.wait()))
         words = "stopped by SIGSTOP" if sent == signal.SIGSTOP else "killed by SIGKILL"
+        strace = None
         for _ in range(1000):
             if log.exists() and words in log.read_text():
                 return strace
+            if strace is None or strace.poll() is not None:
+                pids = find()
+                strace = subprocess.Popen(
+                    ["strace", "-f", "-qq", "-o", str(log), "-e", f"trace={call}", "-e", f"inject={call}:signal={sent.name}:when={nth}",
+                     *(f"-p{pid}" for pid in pids)], stderr=subprocess.DEVNULL)
+                case.addCleanup(lambda strace=strace: (strace.kill(), strace.wait()))
             time.sleep(0.02)
-        self.fail(f"{state}: not reached")
+        self.fail(f"{state}: not reached by {pids}, which did:\n{log.read_text()[-2000:]}")
 
     def go_on(self, strace, pid):
         strace.terminate()
@@ -110,7 +114,8 @@ class States(unittest.TestCase):
     def test_killed_supervisor_takes_the_program_with_it(self):
         def check(state):
             def play(case, started):
-                self.reach(case, [case.supervisor_of(started.pid)], signal.SIGKILL, state)
+                supervisor = case.supervisor_of(started.pid)
+                self.reach(case, lambda: [supervisor], signal.SIGKILL, state)
                 out, _ = case.finish(started)
                 return (started.returncode, out), [(-signal.SIGKILL, "")]
             return self.under(PROGRAM.replace("BEGIN", ""), play)
@@ -120,7 +125,7 @@ class States(unittest.TestCase):
         def check(state):
             def play(case, started):
                 supervisor = case.supervisor_of(started.pid)
-                strace = self.reach(case, [supervisor], signal.SIGSTOP, state)
+                strace = self.reach(case, lambda: [supervisor], signal.SIGSTOP, state)
                 time.sleep(STOPPED_FOR)
                 self.go_on(strace, supervisor)
                 time.sleep(0.5)
@@ -135,7 +140,7 @@ class States(unittest.TestCase):
                 supervisor = case.supervisor_of(started.pid)
                 child = int((case.at / "ok" / "child").read_text())
                 for sent in signal.SIGSTOP, signal.SIGKILL:
-                    strace = self.reach(case, [supervisor], signal.SIGSTOP, state)
+                    strace = self.reach(case, lambda: [supervisor], signal.SIGSTOP, state)
                     (case.at / "log").unlink()
                     os.kill(child, sent)
                     self.go_on(strace, supervisor)
@@ -154,7 +159,7 @@ class States(unittest.TestCase):
         def check(state):
             def play(case, started):
                 case.supervisor_of(started.pid)
-                self.reach(case, self.helpers_of(case), signal.SIGKILL, state)
+                self.reach(case, lambda: self.helpers_of(case), signal.SIGKILL, state)
                 time.sleep(0.2)
                 return self.end(case, started), [(0, f"{seen} [13, '/etc/passwd'] True\n")
                                                  for seen in (["/etc/passwd", "13"], ["/etc/passwd", "1", "13"], ["1", "13"])]
@@ -165,9 +170,10 @@ class States(unittest.TestCase):
         def check(state):
             def play(case, started):
                 case.supervisor_of(started.pid)
-                self.reach(case, self.helpers_of(case), signal.SIGSTOP, state)
-                for helper in self.helpers_of(case):  # another one would serve instead of it
-                    os.kill(helper, signal.SIGSTOP)
+                self.reach(case, lambda: self.helpers_of(case), signal.SIGSTOP, state)
+                for _ in range(20):  # another one, which is perhaps being made, would serve instead of it
+                    for helper in self.helpers_of(case): os.kill(helper, signal.SIGSTOP)
+                    time.sleep(0.01)
                 time.sleep(STOPPED_FOR)
                 return self.end(case, started), [(0, "['/etc/passwd', '110', '13'] [13, '/etc/passwd'] True\n")]
             return self.under(PROGRAM.replace("BEGIN", IN_NAMESPACE), play)
