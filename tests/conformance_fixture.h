@@ -106,6 +106,8 @@ void ProbeAttributesAt(const std::string& call);
 // utime, utimes, futimesat.
 void ProbeOldTimes(const std::string& call);
 
+// conformance_bpf.cc: bpf.
+void ProbeBpf(const std::string& call);
 // conformance_events.cc: perf_event_open.
 void ProbeEvents(const std::string& call);
 // conformance_loading.cc: init_module and finit_module.

@@ -414,6 +414,7 @@ void Probe(char** argv) {
     ProbeTelling(argv[2]);
     ProbeStarts(argv[2]);
     ProbeMoves(argv[2]);
+    ProbeBpf(argv[2]);
     ProbeEvents(argv[2]);
     ProbeLoading(argv[2]);
     ProbeObjectCalls(argv[2]);

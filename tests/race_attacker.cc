@@ -5,6 +5,7 @@
 //
 // DIRECTORY holds a/x, which is allowed, and b/x, which is not. Prints how often each was reached.
 
+#include <linux/bpf.h>
 #include <linux/openat2.h>
 #include <linux/perf_event.h>
 #include <sys/mount.h>
@@ -225,6 +226,30 @@ Attack FlipEvent() {
           .interfere = [] { wanted.config ^= PERF_COUNT_SW_DUMMY ^ PERF_COUNT_SW_PAGE_FAULTS; }};
 }
 
+// The kind of map that is made: an array, not a hash table.
+Attack FlipMap() {
+  static bpf_attr wanted{};
+  wanted.map_type = BPF_MAP_TYPE_ARRAY;
+  wanted.key_size = wanted.value_size = 4;
+  wanted.max_entries = 1;
+  return {.attempt =
+              [] {
+                const long fd = syscall(SYS_bpf, BPF_MAP_CREATE, &wanted, sizeof wanted);
+                if (fd < 0) return Got::kNothing;
+                bpf_map_info info{};
+                bpf_attr asked{};
+                asked.info.bpf_fd = static_cast<std::uint32_t>(fd);
+                asked.info.info_len = sizeof info;
+                asked.info.info = reinterpret_cast<std::uint64_t>(&info);
+                if (syscall(SYS_bpf, BPF_OBJ_GET_INFO_BY_FD, &asked, sizeof asked) < 0) {
+                  std::abort();
+                }
+                close(static_cast<int>(fd));
+                return info.type == BPF_MAP_TYPE_ARRAY ? Got::kAllowed : Got::kDenied;
+              },
+          .interfere = [] { wanted.map_type ^= BPF_MAP_TYPE_ARRAY ^ BPF_MAP_TYPE_HASH; }};
+}
+
 Attack AttackNamed(const std::string& kind) {
   if (auto path = PathThatChanges(kind, "/x")) {
     return {.attempt =
@@ -245,6 +270,7 @@ Attack AttackNamed(const std::string& kind) {
   if (kind == "nice") return FlipNice();
   if (kind == "event") return FlipEvent();
   if (kind == "limit") return FlipLimit();
+  if (kind == "map") return FlipMap();
   EndAsUnknown(kind);
 }
 

@@ -66,6 +66,11 @@ std::string PolicyFor(std::string_view name) {
     test = "rlim.rlim_cur == 4711";
   } else if (name == "perf_event_open") {
     test = "attr_uptr.config == 4711";
+  } else if (name == "bpf") {
+    // Of the other commands none is performed, and registers let them be.
+    test =
+        "cmd in {BPF_MAP_CREATE, BPF_PROG_LOAD, BPF_OBJ_PIN, BPF_OBJ_GET} && "
+        "uattr.map_type == 4711";
   } else if (name == "init_module") {
     test = "uargs == \"no such module\"";
   } else if (name == "fsopen") {

@@ -6,11 +6,12 @@
 namespace callgate::policy {
 namespace {
 
-constexpr std::array<PerformedCall, 91> kPerformed{{
+constexpr std::array<PerformedCall, 92> kPerformed{{
     {"accept", Performance::kOnDuplicate},
     {"accept4", Performance::kOnDuplicate},
     {"access", Performance::kOnFile},
     {"bind", Performance::kOnDuplicate},
+    {"bpf", Performance::kWithCopies},
     {"chdir", Performance::kHeld},
     {"chmod", Performance::kOnFile},
     {"chown", Performance::kOnFile},

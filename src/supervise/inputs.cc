@@ -83,6 +83,10 @@ kernel::SysResult<std::vector<std::byte>> Inputs::Copy(std::uint64_t address, st
   return CopyBytes(kernel_, tid(), address, size);
 }
 
+kernel::SysResult<std::string> Inputs::Text(std::uint64_t address, std::size_t limit) {
+  return CopyString(kernel_, tid(), address, limit);
+}
+
 kernel::SysResult<std::vector<std::string>> Inputs::Strings(std::size_t slot) {
   auto known = vectors_.find(slot);
   if (known != vectors_.end()) return known->second;
@@ -195,8 +199,11 @@ policy::DeepValue Inputs::LookAtField(const policy::DeepSubject& subject) {
     if (Register(subject.slot) == 0) return policy::Absent{};
     std::size_t size = subject.whole;
     if (subject.size_slot >= 0) {
-      // An extensible structure: the caller says how much there is, what is beyond is zero.
+      // An extensible structure: the caller says how much there is, what is beyond is zero. What a
+      // performer has copied of it is all that counts.
       size = Register(static_cast<std::size_t>(subject.size_slot));
+      auto copied = bytes_.find(subject.slot);
+      if (copied != bytes_.end()) size = copied->second.size();
       if (size > kMaxStructure) return Fail(E2BIG);
     }
     bytes = Bytes(subject.slot, size);

@@ -48,6 +48,7 @@ class Inputs {
 
   // What no register points to itself; the caller of it keeps the copy.
   kernel::SysResult<std::vector<std::byte>> Copy(std::uint64_t address, std::size_t size);
+  kernel::SysResult<std::string> Text(std::uint64_t address, std::size_t limit);
 
   // Our duplicate of the caller's descriptor; made once.
   kernel::SysResult<int> Descriptor(std::size_t slot);

@@ -18,7 +18,7 @@ Make FamilyOf(std::string_view call) {
   for (Make make : {MakeOpenPerformer, MakeParentPerformer, MakeFilePerformer, MakeSocketPerformer,
                     MakeAcceptPerformer, MakeSendPerformer, MakeTellPerformer, MakeExecPerformer,
                     MakeMovePerformer, MakeMountPerformer, MakeTaskPerformer, MakeEventPerformer,
-                    MakeModulePerformer}) {
+                    MakeModulePerformer, MakeBpfPerformer}) {
     if (make(call) != nullptr) return make;
   }
   return nullptr;

@@ -164,6 +164,7 @@ std::unique_ptr<Performer> MakeAcceptPerformer(std::string_view call);
 std::unique_ptr<Performer> MakeSendPerformer(std::string_view call);
 std::unique_ptr<Performer> MakeTellPerformer(std::string_view call);
 std::unique_ptr<Performer> MakeEventPerformer(std::string_view call);
+std::unique_ptr<Performer> MakeBpfPerformer(std::string_view call);
 std::unique_ptr<Performer> MakeModulePerformer(std::string_view call);
 std::unique_ptr<Performer> MakeExecPerformer(std::string_view call);
 std::unique_ptr<Performer> MakeMovePerformer(std::string_view call);

@@ -14,6 +14,10 @@ std::optional<Refusal> RefusalOf(int failed) {
                      "their like, and it is judged by the names it gives"};
     case kTooMuch:
       return Refusal{EPERM, "the caller points to more than the supervisor copies"};
+    case kNotPerformed:
+      return Refusal{EPERM,
+                     "the supervisor does not perform this command, or one of its attributes: "
+                     "where the policy may allow it, allow it by registers (cmd)"};
     case kHelperGone:
       return Refusal{EPERM, "the process that makes calls in the caller's namespaces was killed"};
     case EMFILE:

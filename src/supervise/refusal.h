@@ -16,6 +16,8 @@ inline constexpr int kCannotLook = ESRCH;
 inline constexpr int kOtherRoot = EREMCHG;
 // The caller points to more than is copied for it.
 inline constexpr int kTooMuch = ELNRNG;
+// A part of what the call can be asked for, or asked with, that is not performed.
+inline constexpr int kNotPerformed = EBADRQC;
 // The helper that prepared the call is gone.
 inline constexpr int kHelperGone = EOWNERDEAD;
 
