@@ -151,13 +151,13 @@ struct Log {
 
 // The result, and what was told besides: the text, behind which the kernel leaves what it had
 // written before.
-long Load(Attributes attributes, const Log& log, bool tells) {
+long Load(Attributes attributes, const Log& log, bool tells, std::size_t whole = kWhole) {
   char text[4096];
   std::memset(text, 'z', sizeof text);
   attributes.known.log_level = log.level;
   attributes.known.log_size = log.size;
   if (log.has_buffer) attributes.known.log_buf = AddressOf(text);
-  const long result = Make(BPF_PROG_LOAD, attributes, kWhole);
+  const long result = Make(BPF_PROG_LOAD, attributes, whole);
   const int error = errno;
   std::size_t sum = 0;
   for (char c : std::string_view(text, strnlen(text, sizeof text)))
@@ -211,6 +211,22 @@ void ProbePrograms() {
             attributes.known.license = AddressOf("GPL");
             attributes.Set(at, value);
             return Load(attributes, {0, 0, false}, false);
+          },
+          true);
+    }
+  }
+  // Sizes that end within a pointer, or before what is told.
+  for (std::size_t size = 0; size <= kWhole; size += 4) {
+    for (std::uint32_t level : {0U, 1U}) {
+      Try(
+          "program(size " + std::to_string(size) + ", " + std::to_string(level) + ")",
+          [&] {
+            Attributes attributes;
+            attributes.known.prog_type = BPF_PROG_TYPE_SOCKET_FILTER;
+            attributes.known.insns = AddressOf(zero.data());
+            attributes.known.insn_cnt = static_cast<std::uint32_t>(zero.size());
+            attributes.known.license = AddressOf("GPL");
+            return Load(attributes, {level, level * 4096, level != 0}, true, size);
           },
           true);
     }

@@ -120,7 +120,7 @@ class BpfPerformer final : public Performer {
 
   const Command* command_ = nullptr;
   std::array<std::byte, kKnownSize> attributes_{};
-  std::uint32_t size_ = 0;
+  std::uint32_t size_ = 0;                                // of what the caller has of them
   std::map<std::int32_t, base::UniqueFd> descriptors_;    // by the caller's number
   std::map<std::size_t, std::vector<std::byte>> copies_;  // by where the pointer to them is
   std::vector<std::byte> log_;
@@ -293,7 +293,8 @@ Reply BpfPerformer::Perform(Inputs& inputs, const Surroundings& around) {
   }
   const auto before = attributes_;
   const mode_t own_umask = umask(around.identity.umask);
-  const long result = syscall(SYS_bpf, command_->number, attributes_.data(), std::size_t{size_});
+  // All of them, whatever the caller's size is: that may end in the middle of a pointer.
+  const long result = syscall(SYS_bpf, command_->number, attributes_.data(), kKnownSize);
   int error = result < 0 ? errno : 0;
   umask(own_umask);
   if (error == EFAULT && path_error_ != 0) error = path_error_;

@@ -47,7 +47,7 @@ int ErrnoOfNoModule() {
 }
 
 // Allows what has these parameters.
-DecideFunction Wants(std::string parameters) {
+DecideFunction Wants(const std::string& parameters) {
   return [parameters](const abi::Call&, const policy::LookFunction& look) {
     if (!look) return PolicyAction{Verb::kLook, 0};
     auto seen = look({.kind = policy::DeepSubject::Kind::kString, .slot = 2});
