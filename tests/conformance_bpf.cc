@@ -17,13 +17,12 @@ namespace callgate::conformance {
 namespace {
 
 // The attributes of a newer kernel than the one whose header this is, and more than any has.
-struct Attributes {
-  bpf_attr known{};
-  std::uint8_t more[256] = {};
+// (To empty a bpf_attr empties its first member alone.)
+union Attributes {
+  std::uint8_t all[424] = {};
+  bpf_attr known;
 
-  void Set(std::size_t at, std::uint32_t value) {
-    std::memcpy(reinterpret_cast<char*>(this) + at, &value, sizeof value);
-  }
+  void Set(std::size_t at, std::uint32_t value) { std::memcpy(all + at, &value, sizeof value); }
 };
 
 constexpr std::size_t kWhole = 168;
@@ -163,7 +162,7 @@ long Load(Attributes attributes, const Log& log, bool tells, std::size_t whole =
   for (char c : std::string_view(text, strnlen(text, sizeof text)))
     sum = sum * 31 + static_cast<unsigned char>(c);
   std::uint32_t size = 0;
-  std::memcpy(&size, reinterpret_cast<const char*>(&attributes) + 140, sizeof size);
+  std::memcpy(&size, attributes.all + 140, sizeof size);
   if (tells) std::printf("log %zu of %u ", sum, size);
   errno = error;
   return result;

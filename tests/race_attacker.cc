@@ -237,7 +237,7 @@ Attack FlipMap() {
                 const long fd = syscall(SYS_bpf, BPF_MAP_CREATE, &wanted, sizeof wanted);
                 if (fd < 0) return Got::kNothing;
                 bpf_map_info info{};
-                bpf_attr asked{};
+                static bpf_attr asked;  // all of it is empty
                 asked.info.bpf_fd = static_cast<std::uint32_t>(fd);
                 asked.info.info_len = sizeof info;
                 asked.info.info = reinterpret_cast<std::uint64_t>(&info);

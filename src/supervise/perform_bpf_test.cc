@@ -18,9 +18,10 @@ namespace {
 constexpr std::uint64_t kAt = 0x1000;
 constexpr std::uint64_t kGarbage = std::uint64_t{0xdead} << 32U;
 
-struct Attributes {
-  bpf_attr known{};
-  std::array<std::uint8_t, 256> more{};
+// To empty a bpf_attr empties its first member alone.
+union Attributes {
+  std::array<std::uint8_t, 424> all{};
+  bpf_attr known;
 };
 
 // One call of this process, prepared.
@@ -100,13 +101,13 @@ TEST_F(Bpf, DescriptorsByAnArrayOfUnknownSizeAreNotPerformed) {
 
 TEST_F(Bpf, AttributeThatIsNotKnownIsTheCallersMistake) {
   Attributes attributes = Array();
-  reinterpret_cast<char*>(&attributes)[120] = 1;
+  attributes.all[120] = 1;
   EXPECT_EQ(Prepare(BPF_MAP_CREATE, attributes, 128), EINVAL);
 }
 
 TEST_F(Bpf, AttributesThatNoKernelHasAreTooLarge) {
   Attributes attributes = Array();
-  attributes.more.back() = 1;
+  attributes.all.back() = 1;
   const auto all = sizeof attributes;
   static_assert(all > 168);
   EXPECT_EQ(Prepare(BPF_MAP_CREATE, attributes, all), E2BIG);
