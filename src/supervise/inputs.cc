@@ -335,6 +335,22 @@ policy::DeepValue Inputs::Look(const policy::DeepSubject& subject) {
   return Fail(ESRCH);
 }
 
+namespace {
+
+// runc opens the FIFO that starts a container by such a name, under the container's filter.
+base::UniqueFd OwnDescriptorOf(pid_t tid, std::string_view path) {
+  for (std::string_view folder : {"/proc/self/fd/", "/proc/thread-self/fd/"}) {
+    if (!path.starts_with(folder)) continue;
+    const std::string_view number = path.substr(folder.size());
+    if (number.empty() || number.find_first_not_of("0123456789") != std::string_view::npos) break;
+    return base::UniqueFd(
+        open(fmt::format("/proc/{}/fd/{}", tid, number).c_str(), O_PATH | O_CLOEXEC));
+  }
+  return base::UniqueFd();
+}
+
+}  // namespace
+
 kernel::SysResult<Places> PlacesOf(pid_t tid, const Identity& identity, bool same_pid_namespace,
                                    const std::string& path, int dirfd) {
   constexpr int kFlags = O_PATH | O_CLOEXEC;
@@ -357,6 +373,8 @@ kernel::SysResult<Places> PlacesOf(pid_t tid, const Identity& identity, bool sam
   if (same_pid_namespace) {
     places.tgid = identity.tgid;
     places.tid = tid;
+  } else {
+    places.own_descriptor = OwnDescriptorOf(tid, path);
   }
   return places;
 }

@@ -99,6 +99,7 @@ class Walker {
   Step TakeLink(base::UniqueFd link, const std::string& name, const struct stat& status,
                 bool is_last);
   Step FollowMagic(const std::string& name, bool is_last);
+  Step TakeOwnDescriptor();
   Step Stop(int error);
   Step Break(int error) {
     broken_ = error;
@@ -198,6 +199,15 @@ Walker::Step Walker::FollowMagic(const std::string& name, bool is_last) {
   return Step::kEnd;
 }
 
+// Another pid namespace has other numbers below /proc, but /proc/self is the caller in all. The
+// first link of the path, so that what is left of it is what its descriptor was found by.
+Walker::Step Walker::TakeOwnDescriptor() {
+  const bool is_meant = links_ == 1 && follow_ == Follow::kAll && rest_.starts_with("/fd/");
+  if (!is_meant || !places_.own_descriptor.valid()) return Stop(EACCES);
+  pinned_.object.Reset(fcntl(places_.own_descriptor.get(), F_DUPFD_CLOEXEC, 0));
+  return pinned_.object.valid() ? Step::kEnd : Break(errno);
+}
+
 // A symbolic link that is to be followed: its text is put before what is left of the path.
 Walker::Step Walker::TakeLink(base::UniqueFd link, const std::string& name,
                               const struct stat& status, bool is_last) {
@@ -211,7 +221,7 @@ Walker::Step Walker::TakeLink(base::UniqueFd link, const std::string& name,
     if (fstat(at_.get(), &parent) < 0) return Break(errno);
     bool in_root = parent.st_ino == kProcRootInode;
     if (in_root && (name == "self" || name == "thread-self")) {
-      if (places_.tgid == 0) return Stop(EACCES);
+      if (places_.tgid == 0) return TakeOwnDescriptor();
       text = name == "self" ? fmt::format("{}", places_.tgid)
                             : fmt::format("{}/task/{}", places_.tgid, places_.tid);
     }

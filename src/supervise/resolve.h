@@ -20,6 +20,8 @@ struct Places {
   // Whose /proc/self and /proc/thread-self it is; 0: not known in our pid namespace.
   pid_t tgid = 0;
   pid_t tid = 0;
+  // Where it is not, and the path is /proc/self/fd/N: what that descriptor is (O_PATH).
+  base::UniqueFd own_descriptor = base::UniqueFd();
 
   int Root() const { return our_root >= 0 ? our_root : root.get(); }
 };
