@@ -32,7 +32,7 @@ _callgate() {
       ;;
     --approximate) mapfile -t COMPREPLY < <(compgen -W "tighter looser" -- "$current") ;;
     --include) mapfile -t COMPREPLY < <(compgen -d -- "$current") ;;
-    -o | --output | --depfile | -p | --policy | --subset-of | --equal)
+    -o | --output | --depfile | -p | --policy | --subset-of | --equal | --listener)
       mapfile -t COMPREPLY < <(compgen -f -- "$current")
       ;;
     --name | --z3 | --status-fd | --audit-fd | --notify-fd | -a | --arch | --never | --always | --cap | --kernel) ;;
@@ -45,7 +45,7 @@ _callgate() {
         mapfile -t COMPREPLY < <(compgen -W \
           "$("$program" "$verb" --help 2>/dev/null | sed -n '/^options:/,$p' |
             grep -oE '^ +(-[a-z], )?--[a-z0-9-]+' | tr -d ,)" -- "$current")
-      elif [[ $verb == @(asm|disasm|decompile|diff|eval|explain|import|lint|prove|report) ]]; then
+      elif [[ $verb == @(agent|asm|disasm|decompile|diff|eval|explain|import|lint|prove|report) ]]; then
         compopt -o filenames 2>/dev/null
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
       else

@@ -38,12 +38,12 @@ complete -c callgate -n '__callgate_previous_is --include' -a '(__fish_complete_
 complete -c callgate -n "$before_separator; and string match -q -- '-*' (commandline -ct)" \
     -a '(__callgate_options)'
 complete -c callgate -n '__callgate_previous_is -s --severity' -a 'info warning error'
-complete -c callgate -n '__callgate_previous_is -o --output --depfile -p --policy --subset-of --equal' -F
-complete -c callgate -n '__fish_seen_subcommand_from asm disasm decompile diff eval explain import lint prove report; \
+complete -c callgate -n '__callgate_previous_is -o --output --depfile -p --policy --subset-of --equal --listener' -F
+complete -c callgate -n '__fish_seen_subcommand_from agent asm disasm decompile diff eval explain import lint prove report; \
     and not __callgate_previous_is -f --format -a --arch --name --z3 --cap --kernel -s --severity' -F
-complete -c callgate -n "$before_separator; and not __fish_seen_subcommand_from help asm disasm \
+complete -c callgate -n "$before_separator; and not __fish_seen_subcommand_from help agent asm disasm \
     decompile diff eval explain import lint prove report; \
-    and not __callgate_previous_is -f --format -o --output --depfile -p --policy --subset-of --equal -a --arch --name \
+    and not __callgate_previous_is -f --format -o --output --depfile -p --policy --subset-of --equal --listener -a --arch --name \
         --z3 --status-fd --audit-fd --notify-fd --never --always --approximate --include --cap --kernel" \
     -a '(__fish_complete_suffix .cg)'
 complete -c callgate -n $after_separator -a '(__fish_complete_subcommand --fcs-skip=2)'

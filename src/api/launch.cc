@@ -1,21 +1,19 @@
 #include "callgate/launch.h"
 
-#include <arpa/inet.h>
-#include <signal.h>
-
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <utility>
 
 #include "abi/syscalls.h"
+#include "api/answer.h"
 #include "api/compile.h"
 #include "api/impl.h"
 #include "api/outside.h"
+#include "api/policy_actions.h"
 #include "api/shared_places.h"
 #include "fmt/format.h"
 #include "graph/combine.h"
@@ -37,27 +35,9 @@
 namespace callgate {
 namespace {
 
-bool IsLeft(policy::PolicyAction action) {
-  return action.verb == policy::Verb::kNotify || action.verb == policy::Verb::kAsk;
-}
-
 bool KillsOrTraps(policy::PolicyAction action) {
   return action.verb == policy::Verb::kKillProcess || action.verb == policy::Verb::kKillThread ||
          action.verb == policy::Verb::kTrap;
-}
-
-// Calls `visit` with every action of the policy but that for foreign ABIs, and its place.
-template <typename Visit>
-void VisitActions(const policy::TypedPolicy& typed, Visit visit) {
-  visit(typed.default_action, typed.default_span);
-  visit(typed.unknown_action, typed.unknown_span);
-  for (const policy::ArchPolicy& arch : typed.arches) {
-    for (const policy::Rule& rule : arch.rules) {
-      for (const policy::ClauseList& list : rule.lists) {
-        for (const policy::Clause& clause : list.clauses) visit(clause.action, clause.span);
-      }
-    }
-  }
 }
 
 // Besides errors, what a supervisor is to know of.
@@ -88,39 +68,6 @@ base::Result<bpf::Program> CompileLayers(const std::vector<Policy>& layers,
     all = graph::StrictestOf(all, policy::Lower(layers[i].impl().typed, options));
   }
   return CompileValidated(all);
-}
-
-struct LayerVerdict {
-  const Policy::Impl* layer = nullptr;
-  policy::Verdict verdict;
-};
-
-// By the layer that wins: the strictest action, the newest layer's on a tie.
-LayerVerdict JudgeLayers(const std::vector<Policy>& layers, const abi::Call& call,
-                         const policy::LookFunction& look) {
-  LayerVerdict winner;
-  for (const Policy& layer : layers) {
-    policy::Verdict own = policy::Judge(layer.impl().typed, call, look);
-    // As two lists of one rule, with the newer one first.
-    bool looked = own.looked || winner.verdict.looked;
-    if (winner.layer == nullptr || !policy::LaterWins(own, winner.verdict)) {
-      winner = {&layer.impl(), own};
-    }
-    winner.verdict.looked = looked;
-  }
-  return winner;
-}
-
-launch::Explanation Explain(const LayerVerdict& winner, const abi::Call& call) {
-  Verdict described = Describe(*winner.layer, winner.verdict, call);
-  launch::Explanation explanation;
-  explanation.verdict = policy::KernelAction(winner.verdict.action);
-  explanation.place = described.place;
-  explanation.rule = described.rule;
-  explanation.reason = described.reason;
-  explanation.add = described.suggestion;
-  explanation.group = described.suggestion_note;
-  return explanation;
 }
 
 // Does a rule let callers make such calls after a look, or leave them to somebody outside?
@@ -174,126 +121,6 @@ supervise::Fixed FixedBy(const std::vector<Policy>& layers, bool tells_changes) 
           .names = std::ranges::all_of(
               kGiveNames, [&](std::string_view call) { return meant(call) || never({call}); }),
           .is_told = tells_changes};
-}
-
-std::string TextOf(const policy::DeepValue& value) {
-  if (const auto* number = std::get_if<std::uint64_t>(&value)) return fmt::format("{:#x}", *number);
-  if (const auto* text = std::get_if<std::string>(&value)) return *text;
-  if (const auto* ip = std::get_if<policy::IpAddress>(&value)) {
-    std::array<char, INET6_ADDRSTRLEN> text{};
-    return inet_ntop(AF_INET6, ip->data(), text.data(), text.size());
-  }
-  return "absent";
-}
-
-// What the policy was asked about one call, and what it said.
-struct Judgement {
-  LayerVerdict winner;
-  std::map<std::string, std::string> inputs = {};  // with `audits`
-  std::string answer = {};                         // from outside
-  bool has_looked = false;
-  policy::Soundness looked_at = policy::Soundness::kRegister;  // with `audits`
-};
-// The last answer stays in `judgement`, which must outlive the function.
-supervise::DecideFunction DecideBy(const std::vector<Policy>& layers, bool audits,
-                                   Judgement& judgement) {
-  return [&layers, audits, &judgement](const abi::Call& call, const policy::LookFunction& look) {
-    judgement.has_looked = judgement.has_looked || look;
-    policy::LookFunction recorded = look;
-    if (audits && look) {
-      recorded = [&](const policy::DeepSubject& subject) {
-        judgement.looked_at = std::max(judgement.looked_at, policy::SoundnessOf(subject.kind));
-        policy::DeepValue value = look(subject);
-        judgement.inputs[subject.name] = TextOf(value);
-        return value;
-      };
-    }
-    judgement.winner = JudgeLayers(layers, call, recorded);
-    return judgement.winner.verdict.action;
-  };
-}
-// As `callgate plan` calls it. Whoever is asked outside is told copies, whatever the rule looks at.
-std::string_view LookOf(const Judgement& judgement, const abi::Call& call) {
-  if (!judgement.has_looked) return "registers";
-  auto arch = abi::ArchOfCall(call.arch, call.nr);
-  const abi::Syscall* syscall = arch ? abi::FindSyscall(*arch, call.nr) : nullptr;
-  if (syscall != nullptr && policy::CallerMakes(policy::PerformanceOf(*arch, syscall->name))) {
-    return "pinned";
-  }
-  const bool at_object = judgement.looked_at == policy::Soundness::kObject;
-  return at_object && judgement.answer.empty() ? "object" : "copied";
-}
-
-launch::Decision DecisionOf(const Judgement& judgement, const launch::Explanation& why,
-                            const abi::Call& call) {
-  const policy::Verdict& verdict = judgement.winner.verdict;
-  return {.looked_at = LookOf(judgement, call),
-          .inputs = {judgement.inputs.begin(), judgement.inputs.end()},
-          .action = policy::ToString(verdict.action, verdict.arch.value_or(abi::NativeArch())),
-          .answer = judgement.answer,
-          .place = why.place,
-          .rule = why.rule};
-}
-
-// Decides and performs what registers do not decide.
-launch::AnswerFunction AnswerBy(const std::shared_ptr<supervise::Engine>& engine,
-                                const std::shared_ptr<Outside>& outside,
-                                const std::vector<Policy>& layers, bool audits) {
-  return [engine, outside, layers, audits](const supervise::Turn& turn) -> launch::Answered {
-    Judgement judgement;
-    using Kind = supervise::Outcome::Kind;
-    bool redraws = false;
-    auto ask = [&](const supervise::Turn& asking, const supervise::Question& question) {
-      const LayerVerdict& winner = judgement.winner;
-      auto answer =
-          outside->Answer(asking, question, *winner.layer, Explain(winner, question.call));
-      redraws = redraws || answer.redraws;
-      judgement.answer = policy::ToString(
-          answer.action, judgement.winner.verdict.arch.value_or(abi::NativeArch()));
-      return answer;
-    };
-    supervise::Outcome outcome = engine->Handle(turn, DecideBy(layers, audits, judgement), ask);
-    // Not before: a signal would interrupt the call that was asked about.
-    if (redraws) (void)kill(turn.notification.tid, SIGWINCH);
-    launch::Answered answered;
-    launch::Explanation why;
-    bool refused = outcome.kind == Kind::kRefused || outcome.kind == Kind::kKilled;
-    if (refused || audits) why = Explain(judgement.winner, turn.notification.call);
-    if (audits) {
-      answered.decision = DecisionOf(judgement, why, turn.notification.call);
-      answered.decision->is_gone = outcome.kind == Kind::kGone;
-      answered.decision->errno_value = outcome.errno_value;
-    }
-    if (!refused) return answered;
-    why.verdict =
-        outcome.kind == Kind::kKilled
-            ? abi::kKillProcess
-            : abi::Action{abi::ActionKind::kErrno, static_cast<std::uint16_t>(outcome.errno_value)};
-    if (!outcome.reason.empty()) why.reason = std::move(outcome.reason);
-    answered.refused = std::move(why);
-    return answered;
-  };
-}
-
-// Judges once more what a caller was let make, by asking the engine in one of its ways.
-template <typename Ask>
-std::optional<launch::RefusedLater> JudgeLater(const std::vector<Policy>& layers, bool audits,
-                                               Ask ask) {
-  Judgement judgement;
-  supervise::Outcome outcome = ask(DecideBy(layers, audits, judgement));
-  if (outcome.kind != supervise::Outcome::Kind::kKilled) return std::nullopt;
-  // What could not be looked at was not asked about.
-  LayerVerdict& winner = judgement.winner;
-  if (winner.layer == nullptr) winner = JudgeLayers(layers, outcome.call, nullptr);
-  launch::RefusedLater refused{.call = outcome.call, .why = Explain(winner, outcome.call)};
-  refused.why.verdict = abi::kKillProcess;
-  refused.why.kills = true;
-  refused.why.reason = std::move(outcome.reason);
-  if (audits) {
-    judgement.has_looked = true;  // or tried to
-    refused.decision = DecisionOf(judgement, refused.why, refused.call);
-  }
-  return refused;
 }
 
 // What performing needs of the kernel.
@@ -370,8 +197,9 @@ std::expected<launch::LaunchPlan, LaunchError> MakePlan(LaunchOptions options) {
     auto outside = std::make_shared<Outside>(
         Outside::Setup{.notify_fd = options.notify_fd, .asks = asks}, options.layers);
     supervision.terminal_fd = outside->terminal();
-    supervision.answer = AnswerBy(engine, outside, options.layers, options.audit_fd >= 0);
     const bool audits = options.audit_fd >= 0;
+    supervision.answer = AnswerBy(
+        {.engine = engine, .outside = outside, .layers = options.layers, .audits = audits});
     if (told.starts) {
       supervision.judge_exec = [engine, layers = options.layers, audits](pid_t pid, pid_t former) {
         return JudgeLater(layers, audits, [&](const supervise::DecideFunction& decide) {

@@ -70,6 +70,8 @@ constexpr Option kExportOptions[] = {
     {"output", 'o', "FILE", "write there instead of to standard output"},
     {"approximate", 0, "SIDE", "tighter or looser: write what comes nearest on that side"},
     {"name", 0, "NAME", "the Firecracker thread, SPO object or Kafel policy (default callgate)"},
+    {"listener", 0, "PATH",
+     "oci, docker: an agent there decides what needs a look, by policy NAME"},
 };
 
 constexpr Option kImportOptions[] = {
@@ -102,6 +104,10 @@ constexpr Option kRunOptions[] = {
     {"json", 0, "", "report denials as JSON lines instead of text"},
 };
 
+constexpr Option kAgentOptions[] = {
+    {"json", 0, "", "report as JSON lines instead of text"},
+};
+
 constexpr Option kDoctorOptions[] = {kJson};
 
 constexpr Option kSyscallsOptions[] = {
@@ -120,6 +126,16 @@ constexpr Verb kVerbs[] = {
      "Exits as COMMAND does; 125 if callgate fails, 126 if COMMAND cannot be executed,\n"
      "127 if it is not found.",
      kRunOptions, RunRun, kOwnFailure},
+    {"agent", "decide the calls that containers' profiles notify", "SOCKET FOLDER",
+     "The seccomp agent of OCI runtimes: listens on SOCKET, the listenerPath of profiles\n"
+     "with SCMP_ACT_NOTIFY, and decides the notified calls of each container by the\n"
+     "policy FOLDER/NAME.cg, where NAME is the profile's listenerMetadata, or\n"
+     "FOLDER/default.cg where it has none. Allowed calls that need a look are performed\n"
+     "for the container; denied calls are reported on standard error. A container that\n"
+     "cannot be served is refused: its notified calls fail.\n"
+     "\n"
+     "Ends by SIGTERM or SIGINT, then exits 0; 125 if it cannot serve at all.",
+     kAgentOptions, RunAgent, kOwnFailure},
     {"check", "is this policy well formed?", "POLICY...",
      "Reads each POLICY ('-' is standard input) and prints every error and warning\n"
      "with its place, source line and a hint. Exits 0 if there is no error, else 2.",

@@ -11,6 +11,7 @@ std::span<const Verb> AllVerbs();
 // CG_CHECKs that the verb exists.
 const Verb& VerbNamed(std::string_view name);
 
+int RunAgent(const Arguments& arguments);
 int RunAsm(const Arguments& arguments);
 int RunCheck(const Arguments& arguments);
 int RunImport(const Arguments& arguments);

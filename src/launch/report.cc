@@ -22,12 +22,16 @@ std::string Line(std::string_view label, const std::string& text, const std::str
   return line + std::string(padding, ' ') + note + "\n";
 }
 
+std::string Where(std::string_view container) {
+  return container.empty() ? "" : fmt::format(" in container {}", Escape(container));
+}
+
 std::string Who(const ThreadIdentity& who) {
   if (who.tid == 0) return "pid ?";
   pid_t pid = who.pid != 0 ? who.pid : who.tid;
   std::string text = fmt::format("pid {} ({})", pid, Escape(who.process_name));
   if (pid != who.tid) text += fmt::format(" thread {} ({})", who.tid, Escape(who.thread_name));
-  return text;
+  return text + Where(who.container);
 }
 
 }  // namespace
@@ -74,12 +78,13 @@ std::string DenialText(const Denial& denial) {
 }
 
 Reporter::Reporter(ReportFormat format, Output errors, Output status, Output audit,
-                   DenialRecord record)
+                   DenialRecord record, std::string container)
     : format_(format),
       errors_(std::move(errors)),
       status_(std::move(status)),
       audit_(std::move(audit)),
-      record_(std::move(record)) {}
+      record_(std::move(record)),
+      container_(std::move(container)) {}
 
 void Reporter::Decided(const AuditRecord& record) {
   std::string json = AuditJson(record);
@@ -125,6 +130,7 @@ void Reporter::Denied(const abi::Call& call, pid_t tid, const Explanation& expla
   if (repeats(others_key) || repeats(key)) return;
   lock.unlock();
   denial.who = IdentifyThread(tid);  // takes longer than the rest
+  denial.who.container = container_;
   if (!still_held()) return;
   lock.lock();
   if (repeats(others_key) || repeats(key)) return;
@@ -154,15 +160,21 @@ void Reporter::Failed(const base::Error& error) {
   status_.Write(json);
 }
 
+void Reporter::Note(std::string_view message) {
+  std::lock_guard lock(mutex_);
+  errors_.Write(format_ == ReportFormat::kJson ? NoteJson(message)
+                                               : fmt::format("callgate: {}\n", message));
+}
+
 void Reporter::FlushCounts() {
   std::lock_guard lock(mutex_);
   for (auto& [key, entry] : entries_) {
     if (entry.repeats == 0) continue;
     std::uint64_t count = std::exchange(entry.repeats, 0);
-    std::string json = RepeatedJson(entry.call, entry.action, count);
-    std::string text =
-        fmt::format("callgate: denied  {}  → {}   {} more {}{}\n", entry.call, entry.outcome, count,
-                    count == 1 ? "time" : "times", entry.others ? ", with other arguments" : "");
+    std::string json = RepeatedJson(entry.call, entry.action, count, container_);
+    std::string text = fmt::format("callgate: denied  {}  → {}   {} more {}{}{}\n", entry.call,
+                                   entry.outcome, count, count == 1 ? "time" : "times",
+                                   entry.others ? ", with other arguments" : "", Where(container_));
     errors_.Write(format_ == ReportFormat::kJson ? json : text);
     status_.Write(json);
     record_.Note(json);

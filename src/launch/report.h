@@ -42,11 +42,13 @@ std::string OutcomeText(const abi::Call& call, const Explanation& why);
 
 // The same as one JSON object a line (report_json.cc).
 std::string DenialJson(const Denial& denial);
-std::string RepeatedJson(std::string_view call, std::string_view action, std::uint64_t count);
+std::string RepeatedJson(std::string_view call, std::string_view action, std::uint64_t count,
+                         std::string_view container = {});
 std::string StartedJson(pid_t pid, std::span<const std::string> argv);
 // `status` as waitpid(2) gives it.
 std::string ExitedJson(int status);
 std::string FailedJson(std::string_view message);
+std::string NoteJson(std::string_view message);
 
 // One call that the supervisor decided, as a line of the audit log.
 struct AuditRecord {
@@ -65,11 +67,11 @@ std::string AuditCountsJson(const AuditCounts& counts);
 // once, the number of the others when the program ends. Bounded: a program that is refused ten
 // thousand different paths gives sixteen reports a rule and call, and a number.
 //
-// Several threads may report.
+// Several threads may report. `container`: whose calls they all are.
 class Reporter {
  public:
   Reporter(ReportFormat format, Output errors, Output status, Output audit = {},
-           DenialRecord record = DenialRecord());
+           DenialRecord record = DenialRecord(), std::string container = {});
 
   void Started(pid_t pid, std::span<const std::string> argv);
   // Looks at the calling thread through `view`; it must be held: waiting for its answer, or
@@ -78,6 +80,8 @@ class Reporter {
   void Denied(const abi::Call& call, pid_t tid, const Explanation& explanation,
               const TargetView& view, const std::function<bool()>& still_held);
   void Failed(const base::Error& error);
+  // Something worth knowing that is no failure.
+  void Note(std::string_view message);
   void Decided(const AuditRecord& record);
   // Writes and forgets the counts.
   void FlushCounts();
@@ -114,6 +118,7 @@ class Reporter {
   Output status_;
   Output audit_;
   DenialRecord record_;
+  const std::string container_;
   AuditCounts counts_;
   std::map<std::string, Entry> entries_;           // by class, then key
   std::map<std::string, std::uint32_t> distinct_;  // reports written, by class

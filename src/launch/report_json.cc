@@ -183,11 +183,15 @@ std::string DenialJson(const Denial& denial) {
   json["reason"] = why.reason;
   json["add"] = why.add;
   json["group"] = why.group;
+  if (!denial.who.container.empty()) json["container"] = denial.who.container;
   return Print(json);
 }
 
-std::string RepeatedJson(std::string_view call, std::string_view action, std::uint64_t count) {
-  return Print({{"event", "repeated"}, {"call", call}, {"action", action}, {"count", count}});
+std::string RepeatedJson(std::string_view call, std::string_view action, std::uint64_t count,
+                         std::string_view container) {
+  Json json{{"event", "repeated"}, {"call", call}, {"action", action}, {"count", count}};
+  if (!container.empty()) json["container"] = container;
+  return Print(json);
 }
 
 std::string StartedJson(pid_t pid, std::span<const std::string> argv) {
@@ -211,6 +215,10 @@ std::string ExitedJson(int status) {
 
 std::string FailedJson(std::string_view message) {
   return Print({{"event", "failed"}, {"message", message}});
+}
+
+std::string NoteJson(std::string_view message) {
+  return Print({{"event", "note"}, {"message", message}});
 }
 
 }  // namespace callgate::launch

@@ -37,6 +37,7 @@ struct ThreadIdentity {
   pid_t tid = 0;
   std::string process_name = {};  // comm of the process's first thread
   std::string thread_name = {};
+  std::string container = {};  // that it is in, by the agent's word; empty: none
 };
 ThreadIdentity IdentifyThread(pid_t tid);
 
