@@ -51,6 +51,10 @@ enum class Approximate : std::uint8_t {
 struct ExportOptions {
   Approximate approximate = Approximate::kNo;
   std::string name = "callgate";  // of the SPO object, the Firecracker thread, the Kafel policy
+  // "oci" and "docker": the socket of an agent (agent.h), which is asked about every call that has
+  // a rule no filter can keep; `name` is the listenerMetadata. Absolute. Empty: such policies are
+  // refused.
+  std::string listener = {};
 };
 
 struct Exported {

@@ -1,9 +1,11 @@
 #include "callgate/convert.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "abi/arch.h"
 #include "abi/version.h"
+#include "agent/container.h"
 #include "api/impl.h"
 #include "base/diagnostic.h"
 #include "base/nearest.h"
@@ -11,6 +13,7 @@
 #include "format/export.h"
 #include "format/import.h"
 #include "policy/file_reader.h"
+#include "policy/plan.h"
 
 namespace callgate {
 namespace {
@@ -28,6 +31,53 @@ std::string DidYouMean(std::string_view given, const Names& names) {
   for (const auto& name : names) nearest.Offer(name);
   auto best = nearest.Best();
   return best ? fmt::format(" (did you mean '{}'?)", *best) : "";
+}
+
+std::optional<Error> CheckListener(format::ForeignFormat format, const ExportOptions& options) {
+  if (format != format::ForeignFormat::kOci && format != format::ForeignFormat::kDocker) {
+    return Error{fmt::format("{} has no listener; oci and docker have", format::NameOf(format))};
+  }
+  auto is_plain = [](char c) { return c > ' ' && c <= '~' && c != '"' && c != '\\'; };
+  if (!options.listener.starts_with('/') || !std::ranges::all_of(options.listener, is_plain)) {
+    return Error{
+        fmt::format("'{}' is no listener: give the absolute path of the agent's socket, "
+                    "without blanks and quotes",
+                    options.listener)};
+  }
+  if (!agent::PolicyFile(options.name) || options.name.empty()) {
+    return Error{
+        fmt::format("'{}' is no name by which an agent finds a policy: use letters, "
+                    "digits, '-', '_' and '.'",
+                    options.name)};
+  }
+  return std::nullopt;
+}
+
+// The filter of a container whose agent has the policy: it is asked about every call of a rule that
+// a filter alone cannot keep.
+Result<policy::TypedPolicy> NotifyingAgent(const Policy& policy) {
+  policy::TypedPolicy typed = policy.impl().typed;
+  for (const policy::PlannedRule& planned : policy::PlanPolicy(policy.impl().typed)) {
+    if (planned.performance != policy::Performance::kPinned &&
+        planned.performance != policy::Performance::kHeld) {
+      continue;
+    }
+    return std::unexpected(Error{fmt::format(
+        "{}: no agent can judge {}, which only the caller itself can make: it does not trace "
+        "containers; test registers only, or use 'callgate run'",
+        policy.impl().sources.LineLabel(planned.rule->lists.front().span), planned.rule->syscall)});
+  }
+  for (policy::ArchPolicy& arch : typed.arches) {
+    for (policy::Rule& rule : arch.rules) {
+      if (!policy::NeedsSupervisor(rule)) continue;
+      policy::Clause always;
+      always.predicate.truth = true;
+      always.action = {policy::Verb::kNotify, 0};
+      always.span = rule.lists.front().span;
+      rule.lists = {{.clauses = {std::move(always)}, .span = rule.lists.front().span}};
+    }
+  }
+  return typed;
 }
 
 }  // namespace
@@ -83,9 +133,19 @@ Result<Exported> ExportPolicy(const Policy& policy, const std::string& format_na
     return std::unexpected(Error{fmt::format("unknown format '{}'{}", format_name,
                                              DidYouMean(format_name, ForeignFormats()))});
   }
-  if (auto error = NeedsMoreThanAFilter(policy)) return std::unexpected(std::move(*error));
   format::ExportOptions internal;
   internal.name = options.name;
+  internal.listener = options.listener;
+  const policy::TypedPolicy* typed = &policy.impl().typed;
+  std::optional<policy::TypedPolicy> notifying;
+  if (options.listener.empty()) {
+    if (auto error = NeedsMoreThanAFilter(policy)) return std::unexpected(std::move(*error));
+  } else {
+    if (auto error = CheckListener(*foreign, options)) return std::unexpected(std::move(*error));
+    auto made = NotifyingAgent(policy);
+    if (!made) return std::unexpected(std::move(made.error()));
+    typed = &notifying.emplace(std::move(*made));
+  }
   switch (options.approximate) {
     case Approximate::kNo:
       break;
@@ -96,7 +156,7 @@ Result<Exported> ExportPolicy(const Policy& policy, const std::string& format_na
       internal.approximate = format::Approximate::kLooser;
       break;
   }
-  auto exported = format::Export(policy.impl().typed, *foreign, internal);
+  auto exported = format::Export(*typed, *foreign, internal);
   if (!exported) return std::unexpected(Error{exported.error().ToString()});
   return Exported{std::move(exported->text), std::move(exported->notes)};
 }

@@ -30,6 +30,10 @@ int RunExport(const Arguments& arguments) {
   }
   ExportOptions options;
   if (auto name = arguments.Value("name")) options.name = *name;
+  if (auto listener = arguments.Value("listener")) {
+    if (listener->empty()) return UsageError(verb, "--listener: '' is no path");
+    options.listener = *listener;
+  }
   std::string_view side = arguments.Value("approximate").value_or("");
   if (side == "tighter") options.approximate = Approximate::kTighter;
   if (side == "looser") options.approximate = Approximate::kLooser;

@@ -29,6 +29,8 @@ enum class Approximate : std::uint8_t {
 struct ExportOptions {
   Approximate approximate = Approximate::kNo;
   std::string name = "callgate";  // of the SPO object, the Firecracker thread, the Kafel policy
+  // OCI: the agent's socket, and `name` is what it is told. Empty: no agent is asked.
+  std::string listener = {};
 };
 
 struct Exported {

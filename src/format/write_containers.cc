@@ -223,11 +223,17 @@ std::string JsonRules(const ExportInput& input) {
   return out;
 }
 
+std::string JsonListener(const ExportOptions& options) {
+  if (options.listener.empty()) return "";
+  return fmt::format("  \"listenerPath\": \"{}\",\n  \"listenerMetadata\": \"{}\",\n",
+                     options.listener, options.name);
+}
+
 std::string Json(const ExportInput& input, const std::string& arches) {
   return fmt::format(
-      "{{\n{},\n{},\n  \"syscalls\": [\n{}\n  ]\n}}\n",
+      "{{\n{},\n{},\n{}  \"syscalls\": [\n{}\n  ]\n}}\n",
       JsonAction("  ", "defaultAction", "defaultErrnoRet", input.policy.default_action), arches,
-      JsonRules(input));
+      JsonListener(input.options), JsonRules(input));
 }
 
 }  // namespace

@@ -50,13 +50,6 @@ bool IsSupervised(PolicyAction action) {
   return action.verb == Verb::kReturn || action.verb == Verb::kContinueUnchecked ||
          action.verb == Verb::kAsSupervisor || action.verb == Verb::kAsk;
 }
-bool NeedsSupervisorFor(const Rule& rule) {
-  return std::ranges::any_of(rule.lists, [](const ClauseList& list) {
-    return std::ranges::any_of(list.clauses, [](const Clause& clause) {
-      return LooksDeep(clause.predicate) || IsSupervised(clause.action);
-    });
-  });
-}
 
 // The first test behind a register, for messages.
 const DeepSubject* FirstSubject(const Expr& expr) {
@@ -232,10 +225,18 @@ std::vector<PlannedRule> PlanPolicy(const TypedPolicy& policy) {
   return plan;
 }
 
+bool NeedsSupervisor(const Rule& rule) {
+  return std::ranges::any_of(rule.lists, [](const ClauseList& list) {
+    return std::ranges::any_of(list.clauses, [](const Clause& clause) {
+      return LooksDeep(clause.predicate) || IsSupervised(clause.action);
+    });
+  });
+}
+
 bool NeedsSupervisor(const TypedPolicy& policy) {
   if (IsSupervised(policy.default_action) || IsSupervised(policy.unknown_action)) return true;
   return std::ranges::any_of(policy.arches, [](const ArchPolicy& arch) {
-    return std::ranges::any_of(arch.rules, NeedsSupervisorFor);
+    return std::ranges::any_of(arch.rules, [](const Rule& rule) { return NeedsSupervisor(rule); });
   });
 }
 
@@ -337,7 +338,7 @@ void CheckBypasses(const TypedPolicy& policy, Report& report) {
   std::vector<PlannedRule> plan = PlanPolicy(policy);
   for (const Bypass& bypass : kBypasses) {
     auto performs = std::ranges::find_if(plan, [&](const PlannedRule& rule) {
-      return rule.performance != Performance::kNone && NeedsSupervisorFor(*rule.rule) &&
+      return rule.performance != Performance::kNone && NeedsSupervisor(*rule.rule) &&
              bypass.starts_programs == (rule.performance == Performance::kPinned);
     });
     if (performs == plan.end()) continue;

@@ -44,6 +44,7 @@ struct PlannedRule {
 std::vector<PlannedRule> PlanPolicy(const TypedPolicy& policy);
 // Does any rule look behind registers, or leave a call to the supervisor?
 bool NeedsSupervisor(const TypedPolicy& policy);
+bool NeedsSupervisor(const Rule& rule);
 
 // May a call of that name happen on any ABI, for all the policy says? Overestimates: looks at what
 // clauses do, not at when.
