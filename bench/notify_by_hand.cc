@@ -20,6 +20,7 @@
 #include <cstring>
 #include <functional>
 #include <span>
+#include <utility>
 
 #include "bench/measure.h"
 #include "kernel/kernel.h"
@@ -42,14 +43,14 @@ void ServeByHand(int listener,
   }
 }
 
-void Give(HandOver how, int listener, std::uint64_t id, int fd) {
+void Give(HandOver how, int listener, std::uint64_t id, base::UniqueFd fd) {
   if (how == HandOver::kAddThenSend) {
-    (void)kernel::RealKernel().ReplyDescriptor(listener, id, fd, O_CLOEXEC);
+    (void)kernel::RealKernel().ReplyDescriptor(listener, id, std::move(fd), O_CLOEXEC);
     return;
   }
   seccomp_notif_addfd add{.id = id,
                           .flags = SECCOMP_ADDFD_FLAG_SEND,
-                          .srcfd = static_cast<std::uint32_t>(fd),
+                          .srcfd = static_cast<std::uint32_t>(fd.get()),
                           .newfd = 0,
                           .newfd_flags = O_CLOEXEC};
   (void)ioctl(listener, SECCOMP_IOCTL_NOTIF_ADDFD, &add);
@@ -115,7 +116,7 @@ void BareOpen(Bench& bench) {
       StartNotifier(bench, SYS_openat, [path = bench.file] { return OpenAndClose(path); });
   ServeByHand(target.listener.get(), [&](const kernel::Notification& notification) {
     base::UniqueFd fd(open(bench.file.c_str(), O_RDONLY | O_CLOEXEC));
-    Give(kHandOver, target.listener.get(), notification.id, fd.get());
+    Give(kHandOver, target.listener.get(), notification.id, std::move(fd));
   });
   Reap(target.pid);
 }
@@ -146,7 +147,7 @@ void BareLookedOpen(Bench& bench) {
     std::array<char, 16> name{};
     std::to_chars(name.data(), name.data() + name.size() - 1, object.get());
     base::UniqueFd fd(openat(descriptors.get(), name.data(), O_RDONLY | O_CLOEXEC));
-    Give(kHandOver, target.listener.get(), notification.id, fd.get());
+    Give(kHandOver, target.listener.get(), notification.id, std::move(fd));
   });
   Reap(target.pid);
 }

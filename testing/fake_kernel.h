@@ -105,7 +105,7 @@ class FakeKernel final : public kernel::Kernel {
   kernel::SysResult<void> ReplyErrno(int listener, std::uint64_t id, int errno_value) override;
   kernel::SysResult<void> ReplyValue(int listener, std::uint64_t id, std::int64_t value) override;
   kernel::SysResult<void> ReplyContinueUnchecked(int listener, std::uint64_t id) override;
-  kernel::SysResult<int> ReplyDescriptor(int listener, std::uint64_t id, int fd,
+  kernel::SysResult<int> ReplyDescriptor(int listener, std::uint64_t id, base::UniqueFd fd,
                                          std::uint32_t new_fd_flags) override;
   bool IsPending(int listener, std::uint64_t id) override;
   kernel::SysResult<void> WakeSynchronously(int listener) override;

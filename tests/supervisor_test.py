@@ -116,6 +116,18 @@ fsetxattr: fd.path under "DIR/ok" && name == "user.x"; else -> errno(EACCES)
             thread.join()""")
         self.assertEqual(out, "through\n")
 
+    def test_what_the_program_has_closed_is_open_nowhere(self):
+        """A writer that does not wait for a reader finds none; nobody is asked about open(2)."""
+        _, out, _ = self.run_program("""
+            import ctypes, errno, os
+            os.mkfifo("fifo")
+            libc, seen = ctypes.CDLL(None, use_errno=True), set()
+            for i in range(2000):
+                os.close(os.open("fifo", os.O_RDONLY | os.O_NONBLOCK))
+                seen.add((libc.syscall(2, b"fifo", os.O_WRONLY | os.O_NONBLOCK), ctypes.get_errno()))
+            print(seen == {(-1, errno.ENXIO)})""")
+        self.assertEqual(out, "True\n")
+
     def test_waiting_open_returns_eintr_to_a_handler(self):
         _, out, _ = self.run_program("""
             import os, signal, ctypes

@@ -133,10 +133,10 @@ class Kernel {
   virtual SysResult<void> ReplyValue(int listener, std::uint64_t id, std::int64_t value) = 0;
   // The call goes on, and the kernel reads again whatever the decision was made on.
   virtual SysResult<void> ReplyContinueUnchecked(int listener, std::uint64_t id) = 0;
-  // Puts a duplicate of `fd` into the file table of the waiting thread, then makes the call return
-  // its number (Linux 5.9). `new_fd_flags`: O_CLOEXEC or 0. EMFILE and other failures leave the
-  // call waiting.
-  virtual SysResult<int> ReplyDescriptor(int listener, std::uint64_t id, int fd,
+  // Puts a duplicate of `fd` into the file table of the waiting thread, closes ours, and then makes
+  // the call return its number (Linux 5.9): what the caller closes is nowhere open any more.
+  // `new_fd_flags`: O_CLOEXEC or 0. EMFILE and other failures leave the call waiting.
+  virtual SysResult<int> ReplyDescriptor(int listener, std::uint64_t id, base::UniqueFd fd,
                                          std::uint32_t new_fd_flags) = 0;
   // Does the call still wait? If so, the thread id in its notification still names that thread.
   virtual bool IsPending(int listener, std::uint64_t id) = 0;

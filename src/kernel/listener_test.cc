@@ -14,6 +14,7 @@
 #include <cerrno>
 #include <csignal>
 #include <functional>
+#include <utility>
 
 #include "gtest/gtest.h"
 #include "kernel/kernel.h"
@@ -121,8 +122,8 @@ TEST(Listener, ADescriptorIsGivenWithItsFlags) {
     return fd > 2 && fcntl(static_cast<int>(fd), F_GETFD) == FD_CLOEXEC;
   });
   base::UniqueFd file(open("/dev/null", O_RDONLY | O_CLOEXEC));
-  EXPECT_TRUE(
-      RealKernel().ReplyDescriptor(target.listener(), target.Receive().id, file.get(), O_CLOEXEC));
+  EXPECT_TRUE(RealKernel().ReplyDescriptor(target.listener(), target.Receive().id, std::move(file),
+                                           O_CLOEXEC));
 }
 
 TEST(Listener, AFullTableLeavesTheCallWaiting) {
@@ -131,7 +132,8 @@ TEST(Listener, AFullTableLeavesTheCallWaiting) {
     return setrlimit(RLIMIT_NOFILE, &none) == 0 && Getppid() == -1 && errno == EMFILE;
   });
   Notification notification = target.Receive();
-  auto given = RealKernel().ReplyDescriptor(target.listener(), notification.id, 0, 0);
+  auto given =
+      RealKernel().ReplyDescriptor(target.listener(), notification.id, base::UniqueFd(dup(0)), 0);
   ASSERT_FALSE(given);
   EXPECT_EQ(given.error(), EMFILE);
   EXPECT_TRUE(RealKernel().IsPending(target.listener(), notification.id));

@@ -143,14 +143,14 @@ class RealKernelImpl final : public Kernel {
     return Reply(listener,
                  {.id = id, .val = 0, .error = 0, .flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE});
   }
-  SysResult<int> ReplyDescriptor(int listener, std::uint64_t id, int fd,
+  SysResult<int> ReplyDescriptor(int listener, std::uint64_t id, base::UniqueFd fd,
                                  std::uint32_t new_fd_flags) override {
     // Not SECCOMP_ADDFD_FLAG_SEND. It marks the call as answered before the target has taken the
     // descriptor, and a signal in between (SIGSTOP, a freezer, a suspended machine) takes the
     // descriptor back but not the mark: the call then returns 0, a descriptor that is another file.
     seccomp_notif_addfd add{.id = id,
                             .flags = 0,
-                            .srcfd = static_cast<std::uint32_t>(fd),
+                            .srcfd = static_cast<std::uint32_t>(fd.get()),
                             .newfd = 0,
                             .newfd_flags = new_fd_flags};
     int result = -1;
@@ -158,6 +158,7 @@ class RealKernelImpl final : public Kernel {
       result = ioctl(listener, SECCOMP_IOCTL_NOTIF_ADDFD, &add);
     } while (result < 0 && errno == EINTR);  // then it was not given
     if (result < 0) return std::unexpected(errno);
+    fd.Reset();
     if (auto replied = ReplyValue(listener, id, result); !replied) {
       return std::unexpected(replied.error());
     }

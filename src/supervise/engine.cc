@@ -52,7 +52,6 @@ struct CallState {
   std::unique_ptr<Performer> performer = {};
   std::optional<Inputs> inputs = {};
   std::vector<Facts> agreed = {};  // what somebody outside was told before he answered
-  base::UniqueFd kept = {};        // until the call has been looked at again
 };
 
 }  // namespace
@@ -153,7 +152,7 @@ Outcome Engine::Impl::Deliver(int listener, const kernel::Notification& notifica
     (void)kernel.ReplyValue(listener, notification.id, reply.value);
     return {};
   }
-  auto given = kernel.ReplyDescriptor(listener, notification.id, reply.descriptor.get(),
+  auto given = kernel.ReplyDescriptor(listener, notification.id, std::move(reply.descriptor),
                                       reply.descriptor_flags);
   if (given) return {};
   if (given.error() == ENOENT) return kGoneCaller;
@@ -179,10 +178,7 @@ std::optional<Outcome> Engine::Impl::Perform(const Turn& turn, CallState& call,
                        .is_borrowed = acting != own->credentials,
                        .may_wait = turn.step_aside});
   }
-  if (reply.looks_again) {
-    call.kept = std::move(reply.descriptor);
-    return std::nullopt;
-  }
+  if (reply.looks_again) return std::nullopt;
   // A call can have waited for long: the thread id may be another's by now.
   if (!reply.outputs.empty() && !kernel.IsPending(turn.listener, call.notification.id)) {
     return kGoneCaller;
@@ -196,6 +192,9 @@ std::optional<Outcome> Engine::Impl::Perform(const Turn& turn, CallState& call,
     (void)kernel.SendSignal(call.identity.tgid, call.notification.tid, reply.signal);
   }
   if (reply.errno_value == EINTR) reply.errno_value = InterruptedErrno(call.notification.tid);
+  // What the caller closes, unmounts or binds again next must not be in use here.
+  call.performer.reset();
+  call.inputs.reset();
   return Deliver(turn.listener, call.notification, std::move(reply));
 }
 

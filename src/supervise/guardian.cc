@@ -20,6 +20,7 @@
 
 #include "supervise/guardian.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -32,6 +33,7 @@
 #include <climits>
 #include <ctime>
 #include <system_error>
+#include <utility>
 
 namespace callgate::supervise {
 namespace {
@@ -111,10 +113,18 @@ bool Guardian::Start() {
       mmap(nullptr, sizeof(Ledger), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (shared == MAP_FAILED) return false;
   ledger_ = static_cast<Ledger*>(shared);
+  // A pipe that is written by nobody ends when the last of its writing ends is closed.
+  std::array<int, 2> ends{};
+  if (pipe2(ends.data(), O_CLOEXEC) < 0) return false;
+  base::UniqueFd is_born(ends[0]);
+  base::UniqueFd born(ends[1]);
   try {
-    keeper_ = std::thread([this] { Keep(); });
+    keeper_ = std::thread([this, &born] { Keep(std::move(born)); });
   } catch (const std::system_error&) {
     return false;
+  }
+  char nothing = 0;
+  while (read(is_born.get(), &nothing, 1) < 0 && errno == EINTR) {
   }
   return true;
 }
@@ -129,7 +139,7 @@ Guardian::~Guardian() {
   if (ledger_ != nullptr) (void)munmap(ledger_, sizeof(Ledger));
 }
 
-void Guardian::Keep() {
+void Guardian::Keep(base::UniqueFd born) {
   GuardianRound round(kernel_, listener_, *ledger_, static_cast<int>(patience_ / kRound));
   pid_t supervisor = getpid();
   while (true) {
@@ -141,6 +151,7 @@ void Guardian::Keep() {
       if (process == 0) Guard(round, listener_, supervisor);
       process_ = process;
     }
+    born.Reset();
     int status = 0;
     if (process < 0) {
       Sleep(kRound);

@@ -6,6 +6,7 @@
 #include <mutex>
 #include <thread>
 
+#include "base/unique_fd.h"
 #include "kernel/kernel.h"
 #include "supervise/ledger.h"
 
@@ -21,13 +22,15 @@ class Guardian {
   Guardian(const Guardian&) = delete;
   Guardian& operator=(const Guardian&) = delete;
 
-  // False: no memory to share, or no thread or process to be had.
+  // Returns when the guardian has closed all it does not need: a copy of what is opened for a call
+  // would keep it in use. False: no memory to share, or no thread or descriptor to be had.
   bool Start();
   // What the supervisor has to write down; nullptr before Start.
   Ledger* ledger() const { return ledger_; }
 
  private:
-  void Keep();
+  // Closes `born` when there is a guardian.
+  void Keep(base::UniqueFd born);
 
   kernel::Kernel& kernel_;
   const int listener_;

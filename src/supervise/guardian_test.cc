@@ -1,6 +1,12 @@
 #include "supervise/guardian.h"
 
+#include <fcntl.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <array>
 #include <cerrno>
+#include <chrono>
 #include <memory>
 
 #include "gtest/gtest.h"
@@ -62,6 +68,20 @@ TEST(Guardian, PatienceBeginsAgainAfterEveryStep) {
     round.Look();
   }
   EXPECT_TRUE(kernel.replies.empty());
+}
+
+TEST(Guardian, HoldsNothingOpenThatIsOpenWhenItIsMade) {
+  testing::FakeKernel kernel;
+  for (int i = 0; i < 20; ++i) {
+    std::array<int, 2> pipe_ends{};
+    ASSERT_EQ(pipe2(pipe_ends.data(), O_CLOEXEC), 0);
+    Guardian guardian(kernel, kernel.OpenListener(), std::chrono::seconds(5));
+    ASSERT_TRUE(guardian.Start());
+    close(pipe_ends[1]);
+    pollfd reader{.fd = pipe_ends[0], .events = 0, .revents = 0};
+    EXPECT_EQ(poll(&reader, 1, 0), 1);
+    close(pipe_ends[0]);
+  }
 }
 
 }  // namespace

@@ -28,8 +28,7 @@ struct Reply {
   std::int64_t value = 0;              // else its result, unless there is
   base::UniqueFd descriptor;           // one to put into the caller's table
   std::uint32_t descriptor_flags = 0;  // O_CLOEXEC or 0
-  // What was presumed does not hold: nothing is given to the caller, all is to be looked at. A
-  // descriptor is kept open meanwhile.
+  // What was presumed does not hold: nothing is given to the caller, all is to be looked at.
   bool looks_again = false;
   // To be written into the caller's memory before the call returns its value; EFAULT else.
   struct Output {
@@ -48,10 +47,9 @@ struct Reply {
     reply.signal = signal;
     return reply;
   }
-  static Reply LooksAgain(base::UniqueFd kept = {}) {
+  static Reply LooksAgain() {
     Reply reply;
     reply.looks_again = true;
-    reply.descriptor = std::move(kept);
     return reply;
   }
   static Reply Value(std::int64_t result) {

@@ -9,10 +9,10 @@
 // nothing. So that is presumed: the policy is asked about the path as it is written, and if it
 // allows that, one openat2(2) that follows no link opens the file of that name or finds that there
 // is none. The kernel then walks names that were decided on, as a walk that pins would have done
-// (resolve.cc, LeapToEnd). What it finds otherwise (a link, a device, a FIFO, a file of /proc), and
-// what the policy does not simply allow, is pinned and decided as above. A FIFO stays open until
-// that is done, so that whoever waits at its other end does not see it close. A device can notice
-// that it was opened and closed, so below /dev nothing is presumed.
+// (resolve.cc, LeapToEnd). It waits for nobody; a reader of a FIFO waits for its writer afterwards
+// (fifo.h). What it finds otherwise (a link, a device, a file of /proc), and what the policy does
+// not simply allow, is pinned and decided as above. A device can notice that it was opened and
+// closed, so below /dev nothing is presumed.
 //
 // The descriptor is put into the caller's table before the call returns, as open(2) does it.
 //
@@ -44,6 +44,7 @@
 
 #include "fmt/format.h"
 #include "supervise/copy.h"
+#include "supervise/fifo.h"
 #include "supervise/perform.h"
 
 namespace callgate::supervise {
@@ -120,7 +121,7 @@ class OpenPerformer final : public Performer {
   int CheckFlags();
   int CheckProc(const PinnedPath& pinned, const Surroundings& around) const;
   bool MayPresume(const Places& places, const std::string& path) const;
-  Reply OpenPresumed(const std::string& path) const;
+  Reply OpenPresumed(const std::string& path, const Surroundings& around) const;
   Reply Reopen(const PinnedPath& pinned) const;
   Reply Create(const PinnedPath& pinned, mode_t umask_bits) const;
   std::uint32_t DescriptorFlags() const { return flags_ & O_CLOEXEC; }
@@ -242,7 +243,7 @@ bool OpenPerformer::MayPresume(const Places& places, const std::string& path) co
          !path.starts_with("/dev/") && !path.starts_with("/proc/") && IsPlain(path);
 }
 
-Reply OpenPerformer::OpenPresumed(const std::string& path) const {
+Reply OpenPerformer::OpenPresumed(const std::string& path, const Surroundings& around) const {
   open_how how{.flags = flags_ | O_NONBLOCK | O_CLOEXEC | O_NOCTTY,
                .mode = 0,
                .resolve = RESOLVE_NO_SYMLINKS};
@@ -251,9 +252,15 @@ Reply OpenPerformer::OpenPresumed(const std::string& path) const {
   if (!fd.valid()) return errno == ENOENT ? Reply::Error(ENOENT) : Reply::LooksAgain();
   struct statx status{};
   if (statx(fd.get(), "", AT_EMPTY_PATH, kWanted, &status) < 0) return Reply::LooksAgain();
-  if (S_ISFIFO(status.stx_mode)) return Reply::LooksAgain(std::move(fd));
-  const bool is_plain = S_ISREG(status.stx_mode) || S_ISDIR(status.stx_mode);
+  const bool is_fifo = S_ISFIFO(status.stx_mode);
+  const bool is_plain = S_ISREG(status.stx_mode) || S_ISDIR(status.stx_mode) || is_fifo;
   if (!is_plain || IsProc(fd.get(), status) != false) return Reply::LooksAgain();
+  // A writer found its reader, else it would not be here.
+  const bool waits = is_fifo && (flags_ & (O_ACCMODE | O_NONBLOCK)) == O_RDONLY;
+  if (waits && !HasHadWriter(fd.get())) {
+    if (!around.may_wait()) return Reply::LooksAgain();
+    if (int error = AwaitWriter(fd.get()); error != 0) return Reply::Error(error);
+  }
   constexpr std::uint64_t kSettable = O_APPEND | O_DIRECT | O_NOATIME;
   if ((flags_ & O_NONBLOCK) == 0 &&
       fcntl(fd.get(), F_SETFL, static_cast<int>(flags_ & kSettable)) < 0) {
@@ -337,7 +344,7 @@ Reply OpenPerformer::Create(const PinnedPath& pinned, mode_t umask_bits) const {
 
 Reply OpenPerformer::Perform(Inputs& inputs, const Surroundings& around) {
   const PinnedPath& pinned = *inputs.Pinned(path_slot_);
-  if (Presumes()) return OpenPresumed(pinned.path);
+  if (Presumes()) return OpenPresumed(pinned.path, around);
   bool creates = (flags_ & O_CREAT) != 0;
   bool walked = pinned.error == 0 || pinned.parent.valid();
   if (creates && walked && pinned.must_be_directory) return Reply::Error(EISDIR);
