@@ -8,14 +8,13 @@ usage: supervised_sockets_test.py CALLGATE
 import os
 import pathlib
 import subprocess
-import sys
 import tempfile
 import textwrap
 import time
 import unittest
 
-CALLGATE = os.path.abspath(sys.argv.pop(1))
-PYTHON = "/usr/bin/python3"
+from supervised import CALLGATE, PYTHON, is_over
+
 NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
 USERS = [[], NOBODY] if os.getuid() == 0 else [[]]
 POLICY = "default: allow\nio_uring_setup, landlock_restrict_self: else -> errno(ENOSYS)\n"
@@ -262,7 +261,7 @@ bind: addr.port == 5353 -> errno(EACCES); fd.type == socket; else -> errno(EACCE
             started.kill()
             started.communicate(timeout=30)
             for _ in range(500):
-                if not pathlib.Path(f"/proc/{supervisor}").exists():
+                if is_over(supervisor):
                     return
                 time.sleep(0.01)
             self.fail("the supervisor stays")

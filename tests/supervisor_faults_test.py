@@ -14,7 +14,7 @@ import signal
 import socket
 import time
 
-from supervised import POLICY, Supervised, main
+from supervised import POLICY, Supervised, is_over, main
 
 
 # Asks for the secret and for a file it may have, again and again, until it is told to end.
@@ -47,8 +47,7 @@ def threads_of(pid):
 class Faults(Supervised):
     def assert_ends(self, pid):
         for _ in range(500):
-            if not pathlib.Path(f"/proc/{pid}").exists():
-                return
+            if is_over(pid): return
             time.sleep(0.01)
         self.fail(f"process {pid} stays")
 

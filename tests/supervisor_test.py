@@ -13,7 +13,7 @@ import subprocess
 import time
 import unittest
 
-from supervised import CALLGATE, POLICY, Supervised, audit_of
+from supervised import CALLGATE, POLICY, Supervised, audit_of, is_over
 
 
 class Meets(Supervised):
@@ -213,7 +213,7 @@ fsetxattr: fd.path under "DIR/ok" && name == "user.x"; else -> errno(EACCES)
         self.finish(started)
         self.assertEqual(started.returncode, -signal.SIGKILL)
         for _ in range(500):
-            if not pathlib.Path(f"/proc/{supervisor}").exists():
+            if is_over(supervisor):
                 return
             time.sleep(0.01)
         self.fail("the supervisor stays")
