@@ -58,8 +58,9 @@ class EndFinder {
     }
     in_string_ = c == '"';
     if (c == '{' || c == '[') ++depth_;
-    if (c == '}' || c == ']') return depth_ > 0 && --depth_ == 0;
-    return false;
+    if ((c != '}' && c != ']') || depth_ == 0) return false;
+    --depth_;
+    return depth_ == 0;
   }
 
   std::size_t depth_ = 0;
