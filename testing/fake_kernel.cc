@@ -117,7 +117,8 @@ SysResult<void> FakeKernel::ReplyContinueUnchecked(int, std::uint64_t id) {
   continued.push_back(id);
   return NextReply();
 }
-SysResult<int> FakeKernel::ReplyDescriptor(int, std::uint64_t id, base::UniqueFd, std::uint32_t new_fd_flags) {
+SysResult<int> FakeKernel::ReplyDescriptor(int, std::uint64_t id, base::UniqueFd,
+                                           std::uint32_t new_fd_flags) {
   std::lock_guard lock(mutex_);
   if (gone.contains(id)) return std::unexpected(ENOENT);
   if (add_descriptor_error != 0) return std::unexpected(add_descriptor_error);
