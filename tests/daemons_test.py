@@ -75,7 +75,8 @@ class Daemons(unittest.TestCase):
         (self.at / "shown.cg").write_text(shown)
         again = str(self.at / "again.bpf")
         self.assertEqual(callgate("compile", "-f", "raw", "-o", again, str(self.at / "shown.cg"))[0], 0)
-        self.assertEqual(callgate("prove", f"pid:{pid}", "--equal", again), (0, f"process {pid} is equal to {again}: proved\n", ""))
+        self.assertEqual(callgate("prove", f"pid:{pid}", "--equal", again), (0, f"process {pid} is equal to {again}: proved\n", ""),
+                         f"it has ended with {daemon.poll()} and said: " + (self.at / "log").read_text())
         before, after = instructions_of(shown), os.stat(again).st_size // 8
         self.assertLessEqual(after, before)
         print(f"{daemon.args[6]}: {before} instructions become {after}")
