@@ -16,7 +16,7 @@ import unittest
 
 from supervised import Supervised, ends_within
 
-CALLS = int(os.environ.get("CALLGATE_SUPERVISOR_CALLS", "3000"))
+CALLS = int(os.environ.get("CALLGATE_SUPERVISOR_CALLS", "6000"))
 PENDING = int(os.environ.get("CALLGATE_SUPERVISOR_PENDING", "1000"))
 
 
@@ -114,7 +114,8 @@ class Endurance(Supervised):
         before = write_when("warm", "second")
         after = write_when("again", None)
         self.assertLess(len(os.listdir(f"/proc/{supervisor}/fd")), 16)
-        self.assertLess(after - before, 1024)  # KiB
+        # KiB. An allocator grows by some hundred, once for a thread; 400 bytes of each call would be more.
+        self.assertLess(after - before, 2048)
         started.kill()
         self.finish(started)
 

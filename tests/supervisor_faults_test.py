@@ -111,7 +111,8 @@ class Faults(Supervised):
         for _ in range(500):
             for tid in threads_of(supervisor):
                 children = pathlib.Path(f"/proc/{supervisor}/task/{tid}/children").read_text().split()
-                if children and (pathlib.Path(f"/proc/{children[0]}/comm").read_text() == "callgate-guard\n"):
+                if not children or is_over(children[0]): continue
+                if pathlib.Path(f"/proc/{children[0]}/comm").read_text() == "callgate-guard\n":
                     return int(children[0])
             time.sleep(0.01)
         self.fail("nobody guards")
