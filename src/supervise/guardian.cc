@@ -119,7 +119,7 @@ bool Guardian::Start() {
   base::UniqueFd is_born(ends[0]);
   base::UniqueFd born(ends[1]);
   try {
-    keeper_ = std::thread([this, &born] { Keep(std::move(born)); });
+    keeper_ = std::thread([this, born = std::move(born)]() mutable { Keep(std::move(born)); });
   } catch (const std::system_error&) {
     return false;
   }
