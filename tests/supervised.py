@@ -1,5 +1,6 @@
 """What the tests of supervised programs share: each runs a Python program in a fresh directory under `callgate run`."""
 
+import collections
 import concurrent.futures
 import contextlib
 import faulthandler
@@ -53,10 +54,13 @@ class Supervised(unittest.TestCase):
         (self.at / "no").mkdir()
         (self.at / "no" / "secret").write_text("secret\n")
 
-    def start(self, program, extra="", policy=POLICY, options=(), prefix=(), **more):
+    def start(self, program, **more):
+        return self.start_command([PYTHON, "-I", "-c", textwrap.dedent(program)], **more)
+
+    def start_command(self, command, extra="", policy=POLICY, options=(), prefix=(), **more):
         path = self.at / "p.cg"
         path.write_text(policy.replace("DIR", str(self.at)) + extra.replace("DIR", str(self.at)))
-        command = [CALLGATE, "run", *options, str(path), "--", *prefix, PYTHON, "-I", "-c", textwrap.dedent(program)]
+        command = [CALLGATE, "run", *options, str(path), "--", *prefix, *command]
         self.started = subprocess.Popen(command, cwd=self.at / "ok", stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                         **more)
         return self.started
@@ -91,8 +95,10 @@ def print_processes():
             if not command: continue
             status = dict(re.findall(r"(\w+):\t(.*)", (folder / "status").read_text()))
             print(folder.name, status["PPid"], status["TracerPid"], status["State"][:1], command, file=sys.stderr)
-            for task in (folder / "task").glob("[0-9]*"):
-                print("   ", task.name, (task / "wchan").read_text(), (task / "syscall").read_text().split()[0], file=sys.stderr)
+            waits = collections.Counter(((task / "wchan").read_text(), (task / "syscall").read_text().split()[0])
+                                        for task in (folder / "task").glob("[0-9]*"))
+            for (where, call), threads in waits.items():
+                print(f"    {threads} threads: {where} in call {call}", file=sys.stderr)
 
 
 @contextlib.contextmanager
