@@ -109,6 +109,11 @@ class Agent(Supervised):
     def policy(self, name, text):
         (self.at / "policies" / f"{name}.cg").write_text(text.replace("HERE", str(self.at)))
 
+    def listens(self):
+        """A socket has its name before it takes connections. (proc_pid_net(5), unix: Flags, __SO_ACCEPTCON)"""
+        lines = (line.split() for line in pathlib.Path("/proc/net/unix").read_text().splitlines())
+        return any(line[-1] == str(self.socket) and line[3] == "00010000" for line in lines)
+
     def agent(self, *options, prefix=(), ready=True, **more):
         self.log = self.at / f"log{time.monotonic()}"
         with open(self.log, "w") as log:
@@ -118,7 +123,7 @@ class Agent(Supervised):
             agent.kill()
             agent.wait()
         self.addCleanup(end)
-        while ready and not self.socket.exists():
+        while ready and not self.listens():
             self.assertIsNone(agent.poll(), self.log.read_text())
             time.sleep(0.01)
         return agent
