@@ -2,11 +2,9 @@
 
 #include <linux/perf_event.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <csignal>
 #include <cstdint>
 
 #include "tests/conformance_fixture.h"
@@ -51,18 +49,6 @@ std::vector<Attributes> Shapes() {
   return shapes;
 }
 
-pid_t Child() {
-  static const pid_t child = [] {
-    const pid_t pid = fork();
-    if (pid == 0) {
-      prctl(PR_SET_PDEATHSIG, SIGKILL);
-      while (true) pause();
-    }
-    return pid;
-  }();
-  return child;
-}
-
 // Whether it counts (where that does not depend on who runs when), and what the structure says
 // afterwards.
 long Open(Attributes attributes, pid_t pid, int cpu, int group, unsigned long flags) {
@@ -90,8 +76,8 @@ void ProbeEvents(const std::string& call) {
     pid_t pid;
   };
   const std::vector<Attributes> all_shapes = Shapes();
-  for (const Who& who : {Who{"0", 0}, Who{"self", getpid()}, Who{"child", Child()}, Who{"-1", -1},
-                         Who{"none", 0x3ffffff}}) {
+  for (const Who& who : {Who{"0", 0}, Who{"self", getpid()}, Who{"child", SleepingChild()},
+                         Who{"-1", -1}, Who{"none", 0x3ffffff}}) {
     for (int cpu : {-1, 0, 9999}) {
       for (unsigned long flags : {0UL, 8UL, 4UL, 3UL, 16UL, 1UL << 32U}) {
         for (std::size_t i = 0; i < all_shapes.size(); ++i) {

@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/xattr.h>
@@ -9,6 +10,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 
@@ -177,6 +179,20 @@ void Tell(const std::string& shown, long result, int error, bool is_descriptor) 
   // An unchanged directory need not be read again and again.
   line += is_changed ? now : " nothing changed";
   std::printf("%s\n", line.c_str());
+}
+
+pid_t SleepingChild() {
+  static const pid_t child = [] {
+    const pid_t prober = getpid();
+    const pid_t pid = fork();
+    if (pid == 0) {
+      prctl(PR_SET_PDEATHSIG, SIGKILL);
+      if (getppid() != prober) _exit(0);  // it ended before that
+      while (true) pause();
+    }
+    return pid;
+  }();
+  return child;
 }
 
 }  // namespace callgate::conformance

@@ -76,6 +76,9 @@ inline void ProbeOnePath(const std::string& call, const std::vector<long>& varia
   }
 }
 
+// A child that sleeps; ended with the prober.
+pid_t SleepingChild();
+
 // The result and what was written.
 inline long ReadOut(const std::function<long(char*, std::size_t)>& call, std::size_t size) {
   char buffer[512];

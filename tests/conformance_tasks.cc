@@ -3,14 +3,12 @@
 
 #include <sched.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
@@ -36,17 +34,9 @@ struct Who {
   const char* shown;
   pid_t pid;
 };
-// A child that sleeps; ended with the prober.
 std::vector<Who> Tasks() {
-  static const pid_t child = [] {
-    pid_t pid = fork();
-    if (pid == 0) {
-      prctl(PR_SET_PDEATHSIG, SIGKILL);
-      while (true) pause();
-    }
-    return pid;
-  }();
-  return {{"0", 0}, {"self", getpid()}, {"child", child}, {"none", 0x3ffffff}, {"-1", -1}};
+  return {
+      {"0", 0}, {"self", getpid()}, {"child", SleepingChild()}, {"none", 0x3ffffff}, {"-1", -1}};
 }
 
 void TellSchedule(pid_t pid) {
