@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -41,6 +42,13 @@ def is_over(pid):
     """Gone, or about to be: whoever adopts orphans may take its time."""
     try: return "\nState:\tZ" in pathlib.Path(f"/proc/{pid}/status").read_text()
     except OSError: return True
+
+
+def stop(pid):
+    """All its threads stand still when this returns: the signal alone may take a while to arrive."""
+    os.kill(pid, signal.SIGSTOP)
+    while any("\nState:\tT" not in status.read_text() for status in pathlib.Path(f"/proc/{pid}/task").glob("*/status")):
+        time.sleep(0.001)
 
 
 class Supervised(unittest.TestCase):

@@ -16,7 +16,7 @@ import sys
 import time
 import unittest
 
-from supervised import Supervised, ends_within
+from supervised import Supervised, ends_within, stop
 
 PILE_UP = os.path.abspath(sys.argv.pop(1))
 CALLS = int(os.environ.get("CALLGATE_SUPERVISOR_CALLS", "6000"))
@@ -37,7 +37,7 @@ class Endurance(Supervised):
                 time.sleep(0.01)
         wait_for("ready")
         supervisor = self.supervisor_of(started.pid)
-        os.kill(supervisor, signal.SIGSTOP)
+        stop(supervisor)
         (self.at / "ok" / "go").touch()
         wait_for("piled")
         begin = time.monotonic()

@@ -14,7 +14,7 @@ import signal
 import socket
 import time
 
-from supervised import POLICY, Supervised, is_over, main
+from supervised import POLICY, Supervised, is_over, main, stop
 
 
 # Asks for the secret and for a file it may have, again and again, until it is told to end.
@@ -65,7 +65,7 @@ class Faults(Supervised):
         started = self.start(ASKS)
         supervisor = self.supervisor_of(started.pid)
         for _ in range(20):
-            os.kill(supervisor, signal.SIGSTOP)
+            stop(supervisor)
             time.sleep(0.01)
             os.kill(supervisor, signal.SIGCONT)
             time.sleep(0.005)
@@ -137,7 +137,7 @@ class Faults(Supervised):
             for name in "../no/secret", "/etc/passwd": ask(name)""")
         supervisor = self.supervisor_of(started.pid)
         self.guardian_of(supervisor)
-        os.kill(supervisor, signal.SIGSTOP)
+        stop(supervisor)
         (self.at / "ok" / "stopped").touch()
         time.sleep(8)
         os.kill(supervisor, signal.SIGCONT)
@@ -225,7 +225,7 @@ class Faults(Supervised):
             print("over")""")
         supervisor = self.supervisor_of(started.pid)
         for i in range(25):
-            os.kill(supervisor, signal.SIGSTOP)
+            stop(supervisor)
             time.sleep(0.004 * (i % 5))
             os.kill(supervisor, signal.SIGCONT)
             time.sleep(0.01)
