@@ -34,7 +34,9 @@ void* Call(void* name) {
   if (read(go[0], &token, 1) != 1) std::abort();
   ++calling;
   int fd = open(static_cast<const char*>(name), O_RDONLY | O_CLOEXEC);
-  ++(fd >= 0 ? opened : errno == EACCES ? refused : other);
+  bool is_refused = fd < 0 && errno == EACCES;
+  bool is_readable = fd >= 0 && read(fd, &token, 1) == 1;
+  ++(is_readable ? opened : is_refused ? refused : other);
   if (fd >= 0) close(fd);
   return nullptr;
 }

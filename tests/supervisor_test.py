@@ -13,7 +13,7 @@ import subprocess
 import time
 import unittest
 
-from supervised import CALLGATE, POLICY, Supervised, audit_of, is_over
+from supervised import CALLGATE, POLICY, Supervised, audit_of, is_over, stop
 
 
 class Meets(Supervised):
@@ -234,7 +234,7 @@ fsetxattr: fd.path under "DIR/ok" && name == "user.x"; else -> errno(EACCES)
             try: print(open("../no/secret").read())
             except OSError as error: print(error.strerror)""")
         supervisor = self.supervisor_of(started.pid)
-        os.kill(supervisor, signal.SIGSTOP)
+        stop(supervisor)
         (self.at / "ok" / "go").touch()
         time.sleep(0.3)
         self.assertIsNone(started.poll())
