@@ -1,8 +1,9 @@
 // What it costs to ask about a filter, on those that libseccomp makes of a profile, the largest
 // that are in wide use: how long the interpreter judges a call, what it takes to read the filter as
 // a graph, to make a policy of it, to compare it with callgate's own compile of that policy (which
-// must be equal), and to look for mistakes. CPU time, medians of rounds. The last line is the most
-// memory that all of it took.
+// must be equal), to look for mistakes, and to explain a call that it decides and a record of a
+// call that it denied. CPU time, medians of rounds; explanations are of the filter's bytes, as
+// `callgate explain -p FILTER` has them. The last line is the most memory that all of it took.
 //
 // usage: analysis_table RULES...
 
@@ -23,7 +24,9 @@
 #include "analyse/lift.h"
 #include "bench/filters.h"
 #include "bench/measure.h"
+#include "bpf/encode.h"
 #include "bpf/interpret.h"
+#include "callgate/analysis.h"
 #include "lint/lint.h"
 
 namespace callgate::bench {
@@ -66,6 +69,28 @@ Judging CostOfJudging(const bpf::Program& program) {
   return {all / static_cast<double>(calls.size()), all / static_cast<double>(steps)};
 }
 
+Subject SubjectOf(const std::string& name, const bpf::Program& filter) {
+  auto subject = Subject::FromBytes(name, bpf::EncodeRaw(filter, std::endian::native));
+  if (!subject) Die(name + ": it is not read as a filter");
+  return *std::move(subject);
+}
+
+void ExplainCall(const std::string& name, const bpf::Program& filter) {
+  const Subject subject = SubjectOf(name, filter);
+  const auto evaluation = EvaluateText(subject, "openat(AT_FDCWD, *, O_RDONLY)");
+  if (!evaluation) Die(name + ": " + evaluation.error().message);
+}
+
+// A record tells no arguments: all that a policy says of the call's name is looked at.
+void ExplainRecord(const std::string& name, const bpf::Program& filter) {
+  const auto text = Decompile(SubjectOf(name, filter));
+  if (!text) Die(name + ": " + text.error().message);
+  const auto policy = Policy::FromText(name, text->text);
+  if (!policy) Die(name + ": its policy is not read");
+  const auto evaluation = policy->EvaluateText("clone(*, *, *, *, *)");
+  if (!evaluation) Die(name + ": " + evaluation.error().message);
+}
+
 void MeasureFilter(const std::string& name, Abis abis, std::uint32_t level,
                    const bpf::Program& filter) {
   const Judging judging = CostOfJudging(filter);
@@ -86,20 +111,23 @@ void MeasureFilter(const std::string& name, Abis abis, std::uint32_t level,
   analyse::Answer equal = analyse::Answer::kUndecided;
   const double diff = Cost([&] { equal = analyse::ComparePrograms(filter, own).equal; });
   const double lint = Cost([&] { (void)lint::Lint({.filters = {filter}, .text = {}}); });
+  const double call = Cost([&] { ExplainCall(name, filter); });
+  const double record = Cost([&] { ExplainRecord(name, filter); });
   fmt::print(
       "{:<10} {:>4} {:>5} {:>12} {:>8.0f} {:>7.2f} {:>7.2f} {:>9.2f} {:>5} {:>5} {:>7.2f} "
-      "{:>7.2f}\n",
+      "{:>7.2f} {:>7.2f} {:>7.2f}\n",
       name, abis == Abis::kAllThree ? 3 : 1, level, filter.size(), judging.ns_a_call,
       judging.ns_a_step, lift, decompile, own.size(),
-      equal == analyse::Answer::kHolds ? "yes" : "NO", diff, lint);
+      equal == analyse::Answer::kHolds ? "yes" : "NO", diff, lint, call, record);
 }
 
 int Main(int argc, char** argv) {
   if (argc < 2) Die("usage: analysis_table RULES...");
   PinToOneCpu();
-  fmt::print("{:<10} {:>4} {:>5} {:>12} {:>8} {:>7} {:>7} {:>9} {:>5} {:>5} {:>7} {:>7}\n",
-             "profile", "ABIs", "level", "instructions", "ns/call", "ns/step", "lift ms",
-             "decompile", "ours", "equal", "diff ms", "lint ms");
+  fmt::print(
+      "{:<10} {:>4} {:>5} {:>12} {:>8} {:>7} {:>7} {:>9} {:>5} {:>5} {:>7} {:>7} {:>7} {:>7}\n",
+      "profile", "ABIs", "level", "instructions", "ns/call", "ns/step", "lift ms", "decompile",
+      "ours", "equal", "diff ms", "lint ms", "call ms", "rec. ms");
   for (int i = 1; i < argc; ++i) {
     const RuleList rules = ReadRules(argv[i]);
     const std::string name = std::filesystem::path(argv[i]).stem().string();
