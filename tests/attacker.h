@@ -43,10 +43,13 @@ inline constexpr std::size_t kPage = 4096;
 // The letter by which the two paths differ.
 inline std::size_t FlipPlace() { return directory.size() + 1; }
 
+// Who interferes: a thread, or a process that shares a mapping or, as a peer, all memory.
+enum class By : std::uint8_t { kThread, kProcess, kPeer };
+
 struct ChangingPath {
   const char* path;
   std::function<void()> interfere;  // once; called over and over
-  bool in_process = false;          // by a process that shares the memory, not by a thread
+  By by = By::kThread;
 };
 
 // A page with the path of a, and of b behind it.
@@ -75,7 +78,12 @@ inline std::optional<ChangingPath> PathThatChanges(const std::string& kind,
   if (kind == "flip") return Flip(PageWith(a, MAP_PRIVATE | MAP_ANONYMOUS, -1));
   if (kind == "shared_page") {
     ChangingPath path = Flip(PageWith(a, MAP_SHARED | MAP_ANONYMOUS, -1));
-    path.in_process = true;
+    path.by = By::kProcess;
+    return path;
+  }
+  if (kind == "vm_peer") {
+    ChangingPath path = Flip(PageWith(a, MAP_PRIVATE | MAP_ANONYMOUS, -1));
+    path.by = By::kPeer;
     return path;
   }
   if (kind == "memfd") {
@@ -122,18 +130,19 @@ inline void ChangeDirectory() { (void)!chdir((directory + (Alternate() ? "/b" : 
 
 class Interferer {
  public:
-  Interferer(const std::function<void()>& interfere, bool in_process) {
-    if (!in_process) {
-      thread_ = std::thread([this, &interfere] {
-        while (!stop_) interfere();
-      });
+  Interferer(const std::function<void()>& interfere, By by) : interfere_(interfere) {
+    if (by == By::kThread) {
+      thread_ = std::thread([this] { Interfere(); });
       return;
     }
-    process_ = fork();
-    if (process_ == 0) {
+    auto run = [](void* self) {
       prctl(PR_SET_PDEATHSIG, SIGKILL);
-      while (true) interfere();
-    }
+      static_cast<Interferer*>(self)->Interfere();
+      return 0;
+    };
+    process_ =
+        clone(run, stack_.data() + stack_.size(), SIGCHLD | (by == By::kPeer ? CLONE_VM : 0), this);
+    if (process_ < 0) std::abort();
   }
   ~Interferer() {
     stop_ = true;
@@ -147,9 +156,15 @@ class Interferer {
   Interferer& operator=(const Interferer&) = delete;
 
  private:
+  void Interfere() const {
+    while (!stop_) interfere_();
+  }
+
+  const std::function<void()>& interfere_;
   std::atomic<bool> stop_{false};
   std::thread thread_;
   pid_t process_ = 0;
+  alignas(16) std::array<char, 16 * kPage> stack_;
 };
 
 // What a child that was not let do it, or did not succeed, ends with.

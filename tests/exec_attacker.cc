@@ -36,8 +36,8 @@ int TellWhatRuns(int argc, char** argv) {
 struct Attack {
   std::function<void()> start;      // in the child: execve, which returns if it fails
   std::function<void()> interfere;  // over and over
-  bool in_process = false;          // interfere from another process, which shares a mapping
-  int clone_flags = 0;              // of the child, which shares the attacker's memory
+  By by = By::kThread;
+  int clone_flags = 0;  // of the child, which shares the attacker's memory
 };
 
 // What every start is made with, unless it is what is changed.
@@ -114,7 +114,7 @@ Attack AttackNamed(const std::string& kind) {
   if (auto path = PathThatChanges(untraced ? "flip" : kind.substr(kind.find('_') + 1), "/x")) {
     return {.start = [path = path->path] { Execve(path); },
             .interfere = path->interfere,
-            .in_process = path->in_process,
+            .by = path->by,
             .clone_flags = untraced ? CLONE_UNTRACED : 0};
   }
   if (kind == "exec_interpreter") return SwapInterpreter();
@@ -158,7 +158,7 @@ int Main(int argc, char** argv) {
   if (chdir((directory + "/a").c_str()) < 0) return 3;
 
   const Attack attack = AttackNamed(argv[1]);
-  const Interferer interferer(attack.interfere, attack.in_process);
+  const Interferer interferer(attack.interfere, attack.by);
   Print(Try([&] { return StartOnce(attack); }, attempts, attempts, until_success));
   return 0;
 }

@@ -21,7 +21,7 @@ ino_t allowed_inode = 0, denied_inode = 0;
 struct Attack {
   std::function<long()> move;
   std::function<void()> interfere;
-  bool in_process = false;
+  By by = By::kThread;
   int clone_flags = 0;     // of the child that moves
   bool by_thread = false;  // no child: the thread moves that has another one beside it
   const char* file = "x";  // by which the place is known
@@ -67,7 +67,7 @@ Attack AttackNamed(const std::string& kind) {
   const long call = roots ? SYS_chroot : SYS_chdir;
   return {.move = [call, path = path->path] { return syscall(call, path); },
           .interfere = path->interfere,
-          .in_process = path->in_process,
+          .by = path->by,
           .clone_flags = untraced ? CLONE_UNTRACED : 0,
           .file = roots ? "/x" : "x"};
 }
@@ -96,7 +96,7 @@ int Main(int argc, char** argv) {
   if (chdir(directory.c_str()) < 0) return 3;
 
   const Attack attack = AttackNamed(argv[1]);
-  const Interferer interferer(attack.interfere, attack.in_process);
+  const Interferer interferer(attack.interfere, attack.by);
   // On a busy machine it can take long until the allowed directory is what is met.
   const bool never = attack.by_thread || (attack.clone_flags & (CLONE_FS | CLONE_UNTRACED)) != 0;
   const long most = never || until_success ? attempts : attempts * 100;

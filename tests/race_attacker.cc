@@ -6,9 +6,11 @@
 // DIRECTORY holds a/x, which is allowed, and b/x, which is not. Prints how often each was reached.
 
 #include <linux/bpf.h>
+#include <linux/io_uring.h>
 #include <linux/openat2.h>
 #include <linux/perf_event.h>
 #include <sys/mount.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -16,7 +18,9 @@
 #include <sys/uio.h>
 #include <sys/un.h>
 
+#include <atomic>
 #include <cstddef>
+#include <optional>
 
 #include "tests/attacker.h"
 
@@ -30,7 +34,8 @@ ino_t denied_inode = 0;
 struct Attack {
   std::function<Got()> attempt;
   std::function<void()> interfere;  // once; called over and over
-  bool in_process = false;          // interfere from a process that shares memory, not a thread
+  By by = By::kThread;
+  bool is_traced = false;  // interfere as the tracer of the process that attempts
 };
 
 // What an open led to.
@@ -250,6 +255,76 @@ Attack FlipMap() {
           .interfere = [] { wanted.map_type ^= BPF_MAP_TYPE_ARRAY ^ BPF_MAP_TYPE_HASH; }};
 }
 
+// A page of the process that attempts, changed by the one that traces it: while it runs, and where
+// it was stopped in the middle of whatever it did.
+pid_t traced = 0;
+Attack FlipAsTracer() {
+  static char* page = PageWith(allowed, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+  return {.attempt = [] { return Opened(syscall(SYS_openat, AT_FDCWD, page, O_RDONLY, 0)); },
+          .interfere =
+              [] {
+                char letter = Alternate() ? 'b' : 'a';
+                const iovec ours{&letter, 1}, its{page + FlipPlace(), 1};
+                (void)process_vm_writev(traced, &ours, 1, &its, 1, 0);
+              },
+          .is_traced = true};
+}
+
+// Stops it every few times. Returns what it ended with.
+int InterfereAsTracer(const Attack& attack) {
+  if (ptrace(PTRACE_SEIZE, traced, nullptr, nullptr) < 0) std::abort();
+  for (unsigned i = 0;; ++i) {
+    attack.interfere();
+    if (i % 16 != 0) continue;
+    ptrace(PTRACE_INTERRUPT, traced, nullptr, nullptr);
+    int status = 0;
+    if (waitpid(traced, &status, __WALL) != traced) std::abort();
+    if (!WIFSTOPPED(status)) return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+    attack.interfere();
+    ptrace(PTRACE_CONT, traced, nullptr, nullptr);
+  }
+}
+
+// As openat(2), by a ring with room for one request (io_uring_setup(2)). nullopt: there is no ring
+// to be had.
+std::optional<long> OpenByRing(const char* path) {
+  io_uring_params sizes{};
+  const int ring = static_cast<int>(syscall(SYS_io_uring_setup, 1, &sizes));
+  if (ring < 0) return std::nullopt;
+  auto map = [&](off_t what) {
+    void* page = mmap(nullptr, kPage, PROT_READ | PROT_WRITE, MAP_SHARED, ring, what);
+    if (page == MAP_FAILED) std::abort();
+    return static_cast<char*>(page);
+  };
+  char* queues = map(IORING_OFF_SQ_RING);  // both are in it (IORING_FEAT_SINGLE_MMAP)
+  char* request = map(IORING_OFF_SQES);
+  auto* entry = reinterpret_cast<io_uring_sqe*>(request);
+  entry->opcode = IORING_OP_OPENAT;
+  entry->fd = AT_FDCWD;
+  entry->addr = reinterpret_cast<std::uint64_t>(path);
+  *reinterpret_cast<std::uint32_t*>(queues + sizes.sq_off.array) = 0;
+  std::atomic_ref(*reinterpret_cast<std::uint32_t*>(queues + sizes.sq_off.tail)) = 1;
+  if (syscall(SYS_io_uring_enter, ring, 1, 1, IORING_ENTER_GETEVENTS, nullptr, 0) != 1) {
+    std::abort();
+  }
+  const int result = reinterpret_cast<io_uring_cqe*>(queues + sizes.cq_off.cqes)->res;
+  munmap(queues, kPage);
+  munmap(request, kPage);
+  close(ring);
+  return result;
+}
+
+// io_uring carries out calls that no filter sees. Who gets no ring takes the ordinary way.
+Attack OpenAnyWay() {
+  ChangingPath path = Flip(PageWith(allowed, MAP_PRIVATE | MAP_ANONYMOUS, -1));
+  return {.attempt =
+              [path = path.path] {
+                auto opened = OpenByRing(path);
+                return Opened(opened ? *opened : syscall(SYS_openat, AT_FDCWD, path, O_RDONLY, 0));
+              },
+          .interfere = path.interfere};
+}
+
 Attack AttackNamed(const std::string& kind) {
   if (auto path = PathThatChanges(kind, "/x")) {
     return {.attempt =
@@ -257,7 +332,7 @@ Attack AttackNamed(const std::string& kind) {
                   return Opened(syscall(SYS_openat, AT_FDCWD, path, O_RDONLY, 0));
                 },
             .interfere = path->interfere,
-            .in_process = path->in_process};
+            .by = path->by};
   }
   if (kind == "dup2") return SwapDescriptor();
   if (kind == "chdir") return SwapWorkingDirectory();
@@ -271,6 +346,8 @@ Attack AttackNamed(const std::string& kind) {
   if (kind == "event") return FlipEvent();
   if (kind == "limit") return FlipLimit();
   if (kind == "map") return FlipMap();
+  if (kind == "traced") return FlipAsTracer();
+  if (kind == "io_uring") return OpenAnyWay();
   EndAsUnknown(kind);
 }
 
@@ -286,10 +363,19 @@ int Main(int argc, char** argv) {
   denied_inode = status.st_ino;
 
   const Attack attack = AttackNamed(argv[1]);
-  const Interferer interferer(attack.interfere, attack.in_process);
   // On a busy machine it can take long until the allowed file is what is met.
   const long most = until_success ? attempts : attempts * 100;
-  Print(Try(attack.attempt, attempts, most, until_success));
+  auto attempt = [&] { Print(Try(attack.attempt, attempts, most, until_success)); };
+  if (attack.is_traced) {
+    // What the supervisor traces nobody else can: the kernel is asked to keep it out.
+    traced = static_cast<pid_t>(syscall(SYS_clone, CLONE_UNTRACED | SIGCHLD, 0, 0, 0, 0));
+    if (traced != 0) return InterfereAsTracer(attack);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    attempt();
+    return 0;
+  }
+  const Interferer interferer(attack.interfere, attack.by);
+  attempt();
   return 0;
 }
 
