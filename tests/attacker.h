@@ -75,15 +75,14 @@ inline std::optional<ChangingPath> PathThatChanges(const std::string& kind,
   static std::string a, b;
   a = directory + "/a" + name;
   b = directory + "/b" + name;
-  if (kind == "flip") return Flip(PageWith(a, MAP_PRIVATE | MAP_ANONYMOUS, -1));
+  if (kind == "flip" || kind == "vm_peer") {
+    ChangingPath path = Flip(PageWith(a, MAP_PRIVATE | MAP_ANONYMOUS, -1));
+    if (kind == "vm_peer") path.by = By::kPeer;
+    return path;
+  }
   if (kind == "shared_page") {
     ChangingPath path = Flip(PageWith(a, MAP_SHARED | MAP_ANONYMOUS, -1));
     path.by = By::kProcess;
-    return path;
-  }
-  if (kind == "vm_peer") {
-    ChangingPath path = Flip(PageWith(a, MAP_PRIVATE | MAP_ANONYMOUS, -1));
-    path.by = By::kPeer;
     return path;
   }
   if (kind == "memfd") {

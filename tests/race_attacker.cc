@@ -316,7 +316,7 @@ std::optional<long> OpenByRing(const char* path) {
 
 // io_uring carries out calls that no filter sees. Who gets no ring takes the ordinary way.
 Attack OpenAnyWay() {
-  ChangingPath path = Flip(PageWith(allowed, MAP_PRIVATE | MAP_ANONYMOUS, -1));
+  ChangingPath path = *PathThatChanges("flip", "/x");
   return {.attempt =
               [path = path.path] {
                 auto opened = OpenByRing(path);
