@@ -44,10 +44,15 @@ def is_over(pid):
     except OSError: return True
 
 
+def stands_still(tid):
+    try: return "\nState:\tT" in pathlib.Path(f"/proc/{tid}/status").read_text()
+    except OSError: return True  # it has ended
+
+
 def stop(pid):
     """All its threads stand still when this returns: the signal alone may take a while to arrive."""
     os.kill(pid, signal.SIGSTOP)
-    while any("\nState:\tT" not in status.read_text() for status in pathlib.Path(f"/proc/{pid}/task").glob("*/status")):
+    while not all(map(stands_still, os.listdir(f"/proc/{pid}/task"))):
         time.sleep(0.001)
 
 
