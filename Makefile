@@ -12,8 +12,9 @@ test:  ## build and run every test
 	@scripts/build.sh dev
 	@scripts/test.sh dev
 
-# The tests labelled "text" read sources and pages, no compiled code: once is enough. The kernel kills
-# threads in the bpf tests, and waits for a process that ThreadSanitizer has given a second one.
+# The tests labelled "text" read sources and pages, no compiled code: once is enough. In the bpf
+# tests the kernel kills a process's only thread; ThreadSanitizer gives it another one, and the
+# process would never end.
 tsan: except = --exclude-regex '^bpf$$'
 asan tsan:  ## the tests again, under sanitizers
 	@scripts/install-packages.sh build demo test
