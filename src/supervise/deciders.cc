@@ -14,8 +14,12 @@
 //    answer, whenever it comes back,
 //  - interrupts threads that wait when their caller is gone or has a signal,
 //  - refuses what comes while every thread waits or hangs, the last one for half the deadline.
-// It counts ticks, not time: while the supervisor is stopped or the machine sleeps no deadline
-// passes. It never looks at a target itself, so nothing a target does can hold it up.
+//
+// A call that takes no longer than a tick or two costs no lock: the leader says what it does in one
+// word, and takes the lock after a call only if the watcher has noticed it or it has stepped aside.
+//
+// The watcher counts ticks, not time: while the supervisor is stopped or the machine sleeps no
+// deadline passes. It never looks at a target itself, so nothing a target does can hold it up.
 
 #include "supervise/deciders.h"
 
@@ -36,7 +40,7 @@ namespace {
 
 // How long a caller may wait for its signal. Short enough not to be noticed at a terminal.
 constexpr std::chrono::milliseconds kTick{10};
-constexpr std::uint64_t kPatience = 2;  // ticks
+constexpr std::uint32_t kPatience = 2;  // ticks
 constexpr int kInterrupt = SIGUSR2;
 
 // Without SA_RESTART: the system call that waits must come back.
@@ -110,13 +114,18 @@ bool Deciders::Relieve(const Seat& seat) {
 
 bool Deciders::StepAside(Seat& seat) {
   Lock lock(mutex_);
-  if (seat.phase == Phase::kWaiting) return true;  // once aside
-  if (seat.phase != Phase::kDeciding || !Relieve(seat)) return false;
-  seat.phase = Phase::kWaiting;
+  const State state = seat.state;
+  if (state.phase == Phase::kWaiting) return true;  // once aside
+  if (state.phase == Phase::kOverdue || !Relieve(seat)) return false;
+  seat.state = {.since = state.since, .phase = Phase::kWaiting};
   return true;
 }
 
 void Deciders::Serve(std::list<Seat>::iterator seat) {
+  const Turn turn{.listener = listener_,
+                  .notification = seat->notification,
+                  .step_aside = [this, seat] { return StepAside(*seat); },
+                  .hold = [this](pid_t tid) { return callbacks_.hold && callbacks_.hold(tid); }};
   Lock lock(mutex_);
   seat->thread = pthread_self();
   while (!over_) {
@@ -125,60 +134,70 @@ void Deciders::Serve(std::list<Seat>::iterator seat) {
     --idle_;
     if (over_) break;
     leader_ = &*seat;
-    while (leader_ == &*seat && !over_) Lead(*seat, lock);
+    seat->state = {.phase = Phase::kReceiving};
+    lock.unlock();
+    while (Lead(*seat, turn)) {
+    }
+    lock.lock();
+    seat->state = {.phase = Phase::kIdle};
   }
   seats_.erase(seat);
   ended_.notify_all();
 }
 
-void Deciders::Lead(Seat& seat, Lock& lock) {
-  seat.phase = Phase::kReceiving;
-  lock.unlock();
-  bool broken = false;
+void Deciders::Break() {
+  Lock lock(mutex_);
+  over_ = true;
+  lead_is_free_.notify_all();
+  watch_.notify_all();
+}
+
+bool Deciders::Lead(Seat& seat, const Turn& turn) {
+  if (over_) return false;
   kernel::NotificationRoom& room = ledger_.calls.at(seat.place);
   auto received = kernel_.Receive(listener_, room);
   ledger_.Step();
-  if (!received && received.error() == ENOENT) {
-    // A target died in the middle, which is normal; or there is none any more.
-    std::array<pollfd, 1> polled{{{.fd = listener_, .events = 0, .revents = 0}}};
-    broken = !kernel_.Poll(polled, 0) || polled[0].revents != 0;
-  } else if (!received && received.error() != EINTR) {
-    callbacks_.fail("receive a notification", received.error());
-    broken = true;
+  if (!received) {
+    if (received.error() == EINTR) return true;
+    if (received.error() == ENOENT) {
+      // A target died in the middle, which is normal; or there is none any more.
+      std::array<pollfd, 1> polled{{{.fd = listener_, .events = 0, .revents = 0}}};
+      if (kernel_.Poll(polled, 0) && polled[0].revents == 0) return true;
+    } else {
+      callbacks_.fail("receive a notification", received.error());
+    }
+    Break();
+    return false;
   }
-  lock.lock();
-  seat.phase = Phase::kIdle;
-  if (broken) {
-    over_ = true;
-    lead_is_free_.notify_all();
-    watch_.notify_all();
-  }
-  if (!received) return;
   seat.notification = *received;
-  seat.since = tick_;
-  seat.phase = Phase::kDeciding;
-  if (std::exchange(watch_sleeps_, false)) watch_.notify_one();
-  lock.unlock();
-  callbacks_.decide({.listener = listener_,
-                     .notification = seat.notification,
-                     .step_aside = [&] { return StepAside(seat); },
-                     .hold = [&](pid_t tid) { return callbacks_.hold && callbacks_.hold(tid); }});
-  lock.lock();
+  State deciding{.since = tick_, .phase = Phase::kDeciding};
+  // The watcher says that it sleeps before it looks whether anything is in hand: one of us two sees
+  // the other's word.
+  seat.state = deciding;
+  if (watch_sleeps_) {
+    Lock lock(mutex_);
+    watch_sleeps_ = false;
+    watch_.notify_one();
+  }
+  callbacks_.decide(turn);
   room.id.store(0, std::memory_order_release);
   ledger_.Step();
-  seat.phase = Phase::kIdle;
+  if (seat.state.compare_exchange_strong(deciding, {.phase = Phase::kReceiving})) return true;
+  Lock lock(mutex_);
+  seat.state = {.phase = Phase::kReceiving};
+  return leader_ == &seat;
 }
 
 bool Deciders::NothingInHand() const {
   return std::ranges::none_of(seats_, [](const Seat& seat) {
-    return seat.phase != Phase::kIdle && seat.phase != Phase::kReceiving;
+    return seat.phase() != Phase::kIdle && seat.phase() != Phase::kReceiving;
   });
 }
 
 // A signal that comes just before the thread enters its system call is lost, so it is sent again at
 // every tick.
 void Deciders::Interrupt(const Seat& seat) const {
-  if (seat.phase != Phase::kIdle) pthread_kill(seat.thread, kInterrupt);
+  if (seat.phase() != Phase::kIdle) pthread_kill(seat.thread, kInterrupt);
 }
 
 void Deciders::RefuseWhatComes() {
@@ -196,7 +215,7 @@ void Deciders::RefuseWhatComes() {
 void Deciders::Tick(Lock& lock) {
   ++tick_;
   ledger_.Step();
-  const auto deadline = static_cast<std::uint64_t>(limits_.deadline / kTick);
+  const auto deadline = static_cast<std::uint32_t>(limits_.deadline / kTick);
   std::vector<kernel::Notification> overdue, waiting;
   bool overloaded = false;
   for (Seat& seat : seats_) {
@@ -204,16 +223,23 @@ void Deciders::Tick(Lock& lock) {
       Interrupt(seat);
       continue;
     }
-    std::uint64_t age = tick_ - seat.since;
-    switch (seat.phase) {
+    State state = seat.state;
+    const std::uint32_t age = tick_ - state.since;
+    // Not at once: on a busy machine a thread that is merely slow looks like one that hangs. That
+    // it still is in that call is certain only once it must take the lock to leave it.
+    if (state.phase == Phase::kDeciding && age > kPatience) {
+      const State noticed{.since = state.since, .phase = Phase::kNoticed};
+      if (seat.state.compare_exchange_strong(state, noticed)) state = noticed;
+    }
+    switch (state.phase) {
       case Phase::kIdle:
       case Phase::kReceiving:
-        break;
       case Phase::kDeciding:
-        // Not at once: on a busy machine a thread that is merely slow looks like one that hangs.
-        if (age > kPatience && !Relieve(seat)) overloaded = overloaded || age > deadline / 2;
+        break;
+      case Phase::kNoticed:
+        if (!Relieve(seat)) overloaded = overloaded || age > deadline / 2;
         if (age > deadline) {
-          seat.phase = Phase::kOverdue;
+          seat.state = {.since = state.since, .phase = Phase::kOverdue};
           overdue.push_back(seat.notification);
         }
         break;
@@ -235,7 +261,7 @@ void Deciders::Tick(Lock& lock) {
   });
   lock.lock();
   for (const Seat& seat : seats_) {
-    if (seat.phase == Phase::kWaiting &&
+    if (seat.phase() == Phase::kWaiting &&
         std::ranges::find(waiting, seat.notification.id, &kernel::Notification::id) !=
             waiting.end()) {
       Interrupt(seat);
@@ -246,11 +272,11 @@ void Deciders::Tick(Lock& lock) {
 void Deciders::Watch() {
   Lock lock(mutex_);
   while (!over_ || !seats_.empty()) {
+    watch_sleeps_ = true;  // before the look, see Lead
     if (!over_ && NothingInHand()) {
-      watch_sleeps_ = true;
       watch_.wait(lock, [this] { return !watch_sleeps_ || over_; });
-      watch_sleeps_ = false;
     }
+    watch_sleeps_ = false;
     lock.unlock();
     std::this_thread::sleep_for(kTick);
     lock.lock();

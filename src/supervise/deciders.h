@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <sys/types.h>
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
@@ -77,25 +78,36 @@ class Deciders {
 
  private:
   using Lock = std::unique_lock<std::mutex>;
-  enum class Phase : std::uint8_t { kIdle, kReceiving, kDeciding, kWaiting, kOverdue };
+  enum class Phase : std::uint32_t { kIdle, kReceiving, kDeciding, kNoticed, kWaiting, kOverdue };
+  // What a thread does, and since which tick: one word, so that both change at once.
+  struct State {
+    std::uint32_t since = 0;  // differences count, so it may wrap
+    Phase phase = Phase::kIdle;
+  };
+  static_assert(std::atomic<State>::is_always_lock_free);
   struct Seat {
     pthread_t thread{};
-    Phase phase = Phase::kIdle;
-    std::size_t place = 0;    // in the ledger
-    std::uint64_t since = 0;  // tick
-    kernel::Notification notification = {};
+    // Its own thread goes from kReceiving to kDeciding and back without the lock. Every other step
+    // takes it, the watcher's first one excepted: to kNoticed, from where none goes without it.
+    std::atomic<State> state = State{};
+    std::size_t place = 0;                   // in the ledger
+    kernel::Notification notification = {};  // kept until the next kDeciding
+
+    Phase phase() const { return state.load().phase; }
   };
 
   // All with the lock held.
   bool AddSeat();
   bool Relieve(const Seat& seat);
-  bool StepAside(Seat& seat);
-  void Lead(Seat& seat, Lock& lock);
   void Tick(Lock& lock);
   void RefuseWhatComes();
   bool NothingInHand() const;
   void Interrupt(const Seat& seat) const;
 
+  bool StepAside(Seat& seat);
+  // One call. False: another leads now, or nobody any more.
+  bool Lead(Seat& seat, const Turn& turn);
+  void Break();
   void Serve(std::list<Seat>::iterator seat);
   void Watch();
 
@@ -110,9 +122,9 @@ class Deciders {
   std::list<Seat> seats_;
   const Seat* leader_ = nullptr;
   std::size_t idle_ = 0;
-  std::uint64_t tick_ = 0;
-  bool watch_sleeps_ = false;
-  bool over_ = false;  // no more notifications are taken
+  std::atomic<std::uint32_t> tick_ = 0;
+  std::atomic<bool> watch_sleeps_ = false;
+  std::atomic<bool> over_ = false;  // no more notifications are taken
   std::thread watcher_;
 };
 
