@@ -87,6 +87,8 @@ void Answerer::Decide(const supervise::Turn& turn) {
   auto latency = Clock::now() - begin;
   Decision& decision = *answered.decision;
   if (answered.refused) decision.errno_value = answered.refused->verdict.data;
+  // The thread id may have been another's by then, and what was copied too.
+  if (decision.is_gone) decision.inputs.clear();
   Audit(notification, decision,
         is_killed          ? "killed"
         : decision.is_gone ? "gone"

@@ -48,6 +48,7 @@ struct Scene {
   int socket = -1;
   std::string errors;
   std::string status;
+  std::string audit;
 
   Scene() {
     plan.argv = {"worker"};
@@ -64,11 +65,15 @@ struct Scene {
     int status_fd = memfd_create("status", MFD_CLOEXEC);
     base::UniqueFd errors_kept(dup(errors_fd));
     base::UniqueFd status_kept(dup(status_fd));
+    base::UniqueFd audit_kept(memfd_create("audit", MFD_CLOEXEC));
+    plan.supervision->audit_fd = audit_kept.get();
     Reporter reporter(ReportFormat::kText, Output(base::UniqueFd(errors_fd)),
-                      Output(base::UniqueFd(status_fd)));
+                      Output(base::UniqueFd(status_fd)),
+                      Output(base::UniqueFd(dup(audit_kept.get()))));
     Watch(kernel, plan, {.program = kProgram, .socket = socket, .signals = -1}, reporter);
     errors = Contents(errors_kept.get());
     status = Contents(status_kept.get());
+    audit = Contents(audit_kept.get());
   }
 };
 
@@ -114,6 +119,23 @@ TEST(Watch, AThreadGoneWhileItWasLookedAtIsNotReported) {
   scene.kernel.gone = {1};
   scene.Run();
   EXPECT_EQ(scene.errors, "");
+}
+
+// Its thread id may have been another's, so that what was copied is none of this log's business.
+TEST(Watch, OfACallerThatIsGoneNothingIsLoggedThatWasCopied) {
+  for (bool is_gone : {false, true}) {
+    Scene scene;
+    scene.plan.supervision->answer = [&](const supervise::Turn&) {
+      Answered answered;
+      answered.decision = Decision{.inputs = {{"pathname", "/a/path"}}, .is_gone = is_gone};
+      return answered;
+    };
+    scene.kernel.notifications.emplace_back(Mkdir(1));
+    scene.Run();
+    const std::string_view outcome = is_gone ? R"("outcome":"gone")" : R"("outcome":"done")";
+    EXPECT_NE(scene.audit.find(outcome), std::string::npos) << scene.audit;
+    EXPECT_EQ(scene.audit.find("/a/path") == std::string::npos, is_gone) << scene.audit;
+  }
 }
 
 TEST(Watch, AnUnknownErrorOfTheListenerEndsTheProgram) {

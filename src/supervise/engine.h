@@ -21,10 +21,10 @@ using DecideFunction =
 // What the engine made of a notification.
 struct Outcome {
   enum class Kind : std::uint8_t {
-    kAnswered,  // replied to: errno_value, or 0 where it did not fail
-    kGone,      // the target is gone, or somebody else has answered
-    kRefused,   // to be reported, then to get errno_value as its reply
-    kKilled,    // to be reported, then its process is to be killed
+    kAnswered,  // replied to, or at least performed: errno_value, or 0 where it did not fail
+    kGone,  // the target is gone, or somebody else has answered: what was copied may be another's
+    kRefused,  // to be reported, then to get errno_value as its reply
+    kKilled,   // to be reported, then its process is to be killed
   };
 
   Kind kind = Kind::kAnswered;

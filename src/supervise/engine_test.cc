@@ -11,18 +11,13 @@
 #include <array>
 #include <cerrno>
 #include <cstdlib>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "abi/arch.h"
-#include "abi/syscalls.h"
 #include "gtest/gtest.h"
-#include "policy/performed.h"
-#include "supervise/perform.h"
 #include "testing/fake_kernel.h"
 
 namespace callgate::supervise {
@@ -250,6 +245,45 @@ TEST(EngineWhereAllIsRemembered, DeviceIsNotOpenedTwice) {
   EXPECT_EQ(test.kernel.injected.size(), 1U);
 }
 
+// Nothing but an answer is to be made, and there is nobody who takes it.
+TEST(Engine, AnswerToACallerThatIsGoneSaysSo) {
+  testing::FakeKernel kernel;
+  kernel.gone = {1};
+  kernel.reply_errors = {ENOENT, ENOENT, ENOENT};
+  EXPECT_EQ(Handle(kernel, OpenAt(0x1000), LookThen(kAllow)).kind, Outcome::Kind::kGone)
+      << "a path that cannot be read";
+  Put(kernel, 0x1000, "/dev/null");
+  EXPECT_EQ(Handle(kernel, OpenAt(0x1000), LookThen({Verb::kReturn, 3})).kind,
+            Outcome::Kind::kGone);
+  kernel::Notification other = OpenAt(0x1000);
+  other.call.nr = 319;  // memfd_create, which nobody performs
+  other.call.args[0] = 0x1000;
+  auto decide = [](const abi::Call&, const policy::LookFunction& look) {
+    if (!look) return PolicyAction{Verb::kLook, 0};
+    auto name = look({.kind = policy::DeepSubject::Kind::kString, .slot = 0});
+    EXPECT_EQ(name, policy::DeepValue("/dev/null"));
+    return PolicyAction{Verb::kReturn, 4};
+  };
+  EXPECT_EQ(Handle(kernel, other, decide).kind, Outcome::Kind::kGone);
+  EXPECT_EQ(kernel.replies, (std::vector<std::pair<std::uint64_t, int>>{{1, EFAULT}}));
+  EXPECT_EQ(kernel.values, (std::vector<std::pair<std::uint64_t, std::int64_t>>{{1, 3}, {1, 4}}));
+  EXPECT_TRUE(kernel.injected.empty() && kernel.continued.empty());
+}
+
+// The file is there, so it must be said; that its maker died meanwhile changes nothing.
+TEST(Engine, WhatIsDoneIsSaidToBeDone) {
+  std::string pattern = (std::filesystem::temp_directory_path() / "engine.XXXXXX").string();
+  const std::filesystem::path folder = mkdtemp(pattern.data());
+  testing::FakeKernel kernel;
+  Put(kernel, 0x1000, (folder / "file").string());
+  kernel::Notification notification = OpenAt(0x1000);
+  notification.call.args[2] = O_CREAT | O_WRONLY;
+  kernel.add_descriptor_error = ENOENT;
+  EXPECT_EQ(Handle(kernel, notification, LookThen(kAllow)).kind, Outcome::Kind::kAnswered);
+  EXPECT_TRUE(std::filesystem::exists(folder / "file"));
+  std::filesystem::remove_all(folder);
+}
+
 TEST(Engine, CallerOfAnotherPidNamespaceIsRefused) {
   testing::FakeKernel kernel;
   Outcome outcome = Handle(kernel, OpenAt(0x1000, 0), LookThen(kAllow));
@@ -331,28 +365,6 @@ TEST(Engine, AllowWithoutALookWasNotForUs) {
   Outcome outcome = Handle(kernel, OpenAt(0x1000), decide);
   EXPECT_EQ(outcome.kind, Outcome::Kind::kRefused);
   EXPECT_TRUE(NothingWasDone(kernel));
-}
-
-// A performer for each call the policy language promises, and no promise without one.
-TEST(Performers, AreThoseThePolicyPromises) {
-  for (const policy::PerformedCall& call : policy::PerformedCalls()) {
-    EXPECT_NE(PerformerOf(call.name), nullptr) << call.name;
-  }
-  EXPECT_EQ(PerformerOf("reboot"), nullptr);
-}
-
-TEST(Performers, AreFoundByNumberOnEveryAbi) {
-  for (const abi::Arch& arch : abi::AllArches()) {
-    for (const abi::Syscall& call : abi::SyscallsOf(arch.id)) {
-      const bool is_performed =
-          PerformerOf(abi::Call{.nr = call.nr, .arch = arch.audit_arch}) != nullptr;
-      const bool is_promised =
-          policy::PerformanceOf(arch.id, call.name) != policy::Performance::kNone;
-      EXPECT_EQ(is_performed, is_promised) << arch.name << " " << call.name;
-    }
-  }
-  EXPECT_EQ(PerformerOf(abi::Call{.nr = -1, .arch = 0xc000003e}), nullptr);
-  EXPECT_EQ(PerformerOf(abi::Call{.nr = 257, .arch = 1}), nullptr);
 }
 
 // Somebody outside who says `action`, and remembers what he was told.

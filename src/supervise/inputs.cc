@@ -43,26 +43,39 @@ std::string_view FileTypeOf(mode_t mode, std::string_view name) {
   return S_ISBLK(mode) ? "block" : "other";
 }
 
+// nullptr: not copied yet.
+template <typename Copied>
+Copied* Find(std::vector<std::pair<std::size_t, Copied>>& copies, std::size_t slot) {
+  auto found = std::ranges::find(copies, slot, &std::pair<std::size_t, Copied>::first);
+  return found == copies.end() ? nullptr : &found->second;
+}
+
 }  // namespace
 
 kernel::SysResult<std::string> Inputs::String(std::size_t slot, std::size_t limit) {
-  auto known = strings_.find(slot);
-  if (known != strings_.end()) return known->second;
+  if (const auto* known = Find(strings_, slot)) return *known;
   auto copied = CopyString(kernel_, tid(), Register(slot), limit);
-  if (copied) strings_[slot] = *copied;
+  if (copied) strings_.emplace_back(slot, *copied);
   return copied;
 }
 
 kernel::SysResult<std::vector<std::byte>> Inputs::Bytes(std::size_t slot, std::size_t size) {
-  auto known = bytes_.find(slot);
-  if (known != bytes_.end()) {
+  if (const auto* known = Find(bytes_, slot)) {
     // To read on would be a second look.
-    if (known->second.size() < size) return std::unexpected(ESRCH);
-    return known->second;
+    if (known->size() < size) return std::unexpected(ESRCH);
+    return *known;
   }
   auto copied = Copy(Register(slot), size);
-  if (copied) bytes_[slot] = *copied;
+  if (copied) bytes_.emplace_back(slot, *copied);
   return copied;
+}
+
+void Inputs::SetBytes(std::size_t slot, std::vector<std::byte> bytes) {
+  if (auto* known = Find(bytes_, slot)) {
+    *known = std::move(bytes);
+  } else {
+    bytes_.emplace_back(slot, std::move(bytes));
+  }
 }
 
 std::vector<std::byte> Inputs::CopiedAt(std::uint64_t address, std::size_t size) const {
@@ -88,10 +101,9 @@ kernel::SysResult<std::string> Inputs::Text(std::uint64_t address, std::size_t l
 }
 
 kernel::SysResult<std::vector<std::string>> Inputs::Strings(std::size_t slot) {
-  auto known = vectors_.find(slot);
-  if (known != vectors_.end()) return known->second;
+  if (const auto* known = Find(vectors_, slot)) return *known;
   auto copied = CopyStrings(kernel_, tid(), Register(slot));
-  if (copied) vectors_[slot] = *copied;
+  if (copied) vectors_.emplace_back(slot, *copied);
   return copied;
 }
 
@@ -153,11 +165,10 @@ kernel::SysResult<base::UniqueFd> Inputs::Duplicate(int target_fd) {
 }
 
 kernel::SysResult<int> Inputs::Descriptor(std::size_t slot) {
-  auto known = descriptors_.find(slot);
-  if (known != descriptors_.end()) return known->second.get();
+  if (const auto* known = Find(descriptors_, slot)) return known->get();
   auto fd = Duplicate(static_cast<int>(Register(slot)));
   if (!fd) return std::unexpected(fd.error());
-  return descriptors_.insert_or_assign(slot, std::move(*fd)).first->second.get();
+  return descriptors_.emplace_back(slot, std::move(*fd)).second.get();
 }
 
 kernel::SysResult<void> Inputs::Write(std::uint64_t address, std::span<const std::byte> bytes) {
@@ -202,8 +213,7 @@ policy::DeepValue Inputs::LookAtField(const policy::DeepSubject& subject) {
       // An extensible structure: the caller says how much there is, what is beyond is zero. What a
       // performer has copied of it is all that counts.
       size = Register(static_cast<std::size_t>(subject.size_slot));
-      auto copied = bytes_.find(subject.slot);
-      if (copied != bytes_.end()) size = copied->second.size();
+      if (const auto* copied = Find(bytes_, subject.slot)) size = copied->size();
       if (size > kMaxStructure) return Fail(E2BIG);
     }
     bytes = Bytes(subject.slot, size);

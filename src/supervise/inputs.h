@@ -44,7 +44,7 @@ class Inputs {
   std::vector<std::byte> CopiedAt(std::uint64_t address, std::size_t size) const;
 
   // A structure whose size is written in it: what is decided on, and performed with.
-  void SetBytes(std::size_t slot, std::vector<std::byte> bytes) { bytes_[slot] = std::move(bytes); }
+  void SetBytes(std::size_t slot, std::vector<std::byte> bytes);
 
   // What no register points to itself; the caller of it keeps the copy.
   kernel::SysResult<std::vector<std::byte>> Copy(std::uint64_t address, std::size_t size);
@@ -109,10 +109,13 @@ class Inputs {
   const Credentials& own_;
   const Credentials& walking_;
   const bool must_have_our_root_;  // Identity
-  std::map<std::size_t, std::string> strings_;
-  std::map<std::size_t, std::vector<std::byte>> bytes_;
-  std::map<std::size_t, std::vector<std::string>> vectors_;
-  std::map<std::size_t, base::UniqueFd> descriptors_;
+  // Most calls have one or none.
+  template <typename Copied>
+  using BySlot = std::vector<std::pair<std::size_t, Copied>>;
+  BySlot<std::string> strings_;
+  BySlot<std::vector<std::byte>> bytes_;
+  BySlot<std::vector<std::string>> vectors_;
+  BySlot<base::UniqueFd> descriptors_;
   std::map<std::size_t, PinnedPath> pinned_;
   base::UniqueFd pidfd_;
   const Message* message_ = nullptr;
