@@ -95,20 +95,24 @@ void BareVerdict(Bench& bench) {
   Reap(target.pid);
 }
 
+template <bool kAsks>
 void BareRead(Bench& bench) {
   Notifier target = StartNotifier(bench, SYS_memfd_create, [] {
     return syscall(SYS_memfd_create, "a name that is looked at", 0) < 0 && errno == EPERM;
   });
   ServeByHand(target.listener.get(), [&](const kernel::Notification& notification) {
-    std::array<std::byte, 64> bytes;
+    std::array<std::byte, 256> bytes;
     kernel::Kernel& kernel = kernel::RealKernel();
     (void)kernel.ReadMemory(notification.tid, notification.call.args[0], bytes);
-    if (kernel.IsPending(target.listener.get(), notification.id)) {
+    if (!kAsks || kernel.IsPending(target.listener.get(), notification.id)) {
       (void)kernel.ReplyErrno(target.listener.get(), notification.id, EPERM);
     }
   });
   Reap(target.pid);
 }
+
+template void BareRead<false>(Bench& bench);
+template void BareRead<true>(Bench& bench);
 
 template <HandOver kHandOver>
 void BareOpen(Bench& bench) {

@@ -8,6 +8,8 @@ namespace callgate::bench {
 
 void FutexPingPong(Bench& bench);
 void BareVerdict(Bench& bench);
+// An argument is read; kAsks: whether its caller still waits is asked before the answer tells.
+template <bool kAsks>
 void BareRead(Bench& bench);
 void PtraceStop(Bench& bench);
 void Broker(Bench& bench);

@@ -75,16 +75,22 @@ void Verdict(Bench& bench) {
       });
 }
 
-void ReadArgument(Bench& bench) {
+void ReadThen(Bench& bench, PolicyAction action) {
   Supervise(
       bench, SYS_memfd_create,
       [] { return syscall(SYS_memfd_create, "a name that is looked at", 0) < 0 && errno == EPERM; },
-      [](const abi::Call&, const policy::LookFunction& look) {
+      [&](const abi::Call&, const policy::LookFunction& look) {
         if (!look) return PolicyAction{Verb::kLook, 0};
         auto name = look({.kind = policy::DeepSubject::Kind::kString, .slot = 0});
         const auto* text = std::get_if<std::string>(&name);
-        return PolicyAction{Verb::kErrno, text != nullptr && text->size() == 24 ? EPERM : EIO};
+        return text != nullptr && text->size() == 24 ? action : PolicyAction{Verb::kErrno, EIO};
       });
+}
+// Denied: who is reported must be known before, so ID_VALID is asked.
+void ReadAndDeny(Bench& bench) { ReadThen(bench, {Verb::kErrno, EPERM}); }
+// Answered: whether the caller still waits is what the answer finds out.
+void ReadAndAnswer(Bench& bench) {
+  ReadThen(bench, {Verb::kReturn, static_cast<decltype(PolicyAction::data)>(-EPERM)});
 }
 
 void OpenUnder(Bench& bench, supervise::Fixed fixed, const std::function<void()>& begin = [] {}) {
@@ -131,8 +137,10 @@ int Main(int argc, char** argv) {
   std::vector<Row> rows{{"futex ping-pong", FutexPingPong},
                         {"verdict, bare", BareVerdict},
                         {"verdict", Verdict},
-                        {"read + ID_VALID, bare", BareRead},
-                        {"read + ID_VALID", ReadArgument},
+                        {"read + answer, bare", BareRead<false>},
+                        {"read + answer", ReadAndAnswer},
+                        {"read + ID_VALID, bare", BareRead<true>},
+                        {"read + ID_VALID", ReadAndDeny},
                         {"open+close, native", NativeOpen},
                         {"open+close, bare", BareOpen<HandOver::kAddThenSend>},
                         {"open+close, bare, ADDFD|SEND", BareOpen<HandOver::kAddAndSend>},
