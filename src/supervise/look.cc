@@ -59,9 +59,11 @@ std::optional<Outcome> Engine::Impl::Perform(const Turn& turn, CallState& call,
                        .may_wait = turn.step_aside});
   }
   if (reply.looks_again) return std::nullopt;
+  // What is done is done, whoever is there to hear of it.
+  Outcome unheard = call.performer->OnlyReplies() ? kGoneCaller : Outcome{};
   // A call can have waited for long: the thread id may be another's by now.
   if (!reply.outputs.empty() && !kernel.IsPending(turn.listener, call.notification.id)) {
-    return kGoneCaller;
+    return unheard;
   }
   bool told = std::ranges::all_of(reply.outputs, [&](const Reply::Output& output) {
     return call.inputs->Write(output.address, output.bytes).has_value();
@@ -73,15 +75,11 @@ std::optional<Outcome> Engine::Impl::Perform(const Turn& turn, CallState& call,
   }
   if (reply.errno_value == EINTR) reply.errno_value = InterruptedErrno(call.notification.tid);
   // What the caller closes, unmounts or binds again next must not be in use here.
-  const bool only_replies = call.performer->OnlyReplies();
-  const int errno_value = reply.errno_value;
   call.performer.reset();
   call.inputs.reset();
+  unheard.errno_value = reply.errno_value;
   Outcome outcome = Deliver(turn.listener, call.notification, std::move(reply));
-  // What is done is done, whoever is there to hear of it.
-  if (outcome.kind == Outcome::Kind::kGone && !only_replies)
-    return Outcome{.errno_value = errno_value};
-  return outcome;
+  return outcome.kind == Outcome::Kind::kGone ? unheard : outcome;
 }
 
 Outcome Engine::Impl::LetCallerMakeIt(const Turn& turn, CallState& call) {
