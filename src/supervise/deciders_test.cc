@@ -4,6 +4,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <filesystem>
@@ -81,6 +83,26 @@ TEST_F(DecidersTest, CallsThatDoNotWaitAreDecidedByOneThread) {
 
 // It was written down by the thread that had taken it: stopped before it got to that, the call was
 // in nobody's hand, and the guardian let it wait.
+// Around the ticks at which a call is noticed and the lead passes on.
+TEST_F(DecidersTest, EachCallIsDecidedOnceHoweverLongItTakes) {
+  std::array<std::atomic<int>, 300> times{};
+  std::atomic<int> refused{0};
+  Deciders::Callbacks callbacks = Callbacks([&](const Turn& turn) {
+    const std::uint64_t id = turn.notification.id;
+    EXPECT_TRUE(id % 13 != 0 || turn.step_aside());
+    if (id % 3 == 0) std::this_thread::sleep_for(milliseconds(id % 41));
+    EXPECT_EQ(turn.notification.id, id);
+    ++times.at(id);
+  });
+  callbacks.refuse = [&](const kernel::Notification&, Refusal) { ++refused; };
+  Deciders deciders(kernel_, listener_, std::move(callbacks));
+  for (std::uint64_t id = 0; id < times.size(); ++id) Call(id);
+  ASSERT_TRUE(deciders.Start());
+  EXPECT_TRUE(Becomes(
+      [&] { return std::ranges::all_of(times, [](const auto& count) { return count == 1; }); }));
+  EXPECT_EQ(refused, 0);
+}
+
 TEST_F(DecidersTest, CallStandsInTheLedgerAsTheKernelHandsItOut) {
   Ledger ledger{};
   {
