@@ -11,6 +11,12 @@
 //   kPerform  ───────────────────────────►  acts on that
 //   answers the caller
 //
+// It is asked once where a call says itself which file it opens, and that is allowed: whether it is
+// that file is then found out by opening it without following a link (perform_open.cc).
+//
+//   Decide    on a copy of our own
+//   kOpen     ───────────────────────────►  acts on that copy, or says that it leads elsewhere
+//
 // A helper is made by a fork, when the first call of its kind comes, and serves the calls of all
 // callers that stand where it stands, one at a time; while it waits with one (a FIFO), another is
 // made. One that has had no call for a while ends, since it keeps its namespaces alive. It never
@@ -148,13 +154,14 @@ class ElsewherePerformer final : public Performer {
         helper_(std::move(helper)) {}
   ~ElsewherePerformer() override {
     // What it has pinned would stay in use.
-    if (!has_performed_) (void)helper_->Say(Question(Ask::kForget));
+    if (!has_performed_ && !presumed_) (void)helper_->Say(Question(Ask::kForget));
     helpers_.PutBack(std::move(helper_));
   }
   ElsewherePerformer(const ElsewherePerformer&) = delete;
   ElsewherePerformer& operator=(const ElsewherePerformer&) = delete;
 
   int Prepare(Inputs& inputs, const Surroundings& around) override;
+  bool Presumes() const override { return presumed_.has_value(); }
   bool MayBlock() const override { return may_block_; }
   bool NeedsStatus() const override { return needs_status_; }
   std::optional<abi::Call> GivesAsMuchAs(const abi::Call&) const override { return more_; }
@@ -162,14 +169,18 @@ class ElsewherePerformer final : public Performer {
   Reply Perform(Inputs& inputs, const Surroundings& around) override;
 
  private:
+  bool PresumeHere(const Surroundings& around);
+  WireWriter QuestionAboutCall(Ask ask, const Surroundings& around) const;
   kernel::SysResult<policy::DeepValue> Look(std::uint64_t which,
                                             const policy::DeepSubject& subject);
+  Reply Hear(const Surroundings& around);
 
   Helpers& helpers_;
   const kernel::Notification& notification_;
   const Standing standing_;
   const Identity& own_;
   std::unique_ptr<Helper> helper_;
+  std::optional<Inputs> presumed_;  // by these copies
   bool may_block_ = false;
   bool needs_status_ = true;
   std::optional<abi::Call> more_;
@@ -178,8 +189,27 @@ class ElsewherePerformer final : public Performer {
   bool has_performed_ = false;
 };
 
-int ElsewherePerformer::Prepare(Inputs& inputs, const Surroundings& around) {
-  WireWriter question = Question(Ask::kPrepare);
+// What is known of an identity without a look at it is known where the helper stands too.
+bool ElsewherePerformer::PresumeHere(const Surroundings& around) {
+  auto performer = PerformerOf(notification_.call);
+  if (performer == nullptr) return false;
+  Inputs& copies =
+      presumed_.emplace(helpers_.kernel_, notification_, own_.credentials, own_.credentials);
+  if (!performer->Presume(copies, around)) {
+    presumed_.reset();
+    return false;
+  }
+  for (auto kind : {policy::DeepSubject::Kind::kPath, policy::DeepSubject::Kind::kString}) {
+    for (Inputs::Known& known : copies.KnownTexts(kind)) {
+      texts_[{kind, known.slot}] = std::move(known.text);
+    }
+  }
+  needs_status_ = performer->NeedsStatus();
+  return true;
+}
+
+WireWriter ElsewherePerformer::QuestionAboutCall(Ask ask, const Surroundings& around) const {
+  WireWriter question = Question(ask);
   question.Number(notification_.id);
   question.Number(static_cast<std::uint64_t>(notification_.tid));
   question.Call(notification_.call);
@@ -188,6 +218,13 @@ int ElsewherePerformer::Prepare(Inputs& inputs, const Surroundings& around) {
   question.Number(around.same_pid_namespace ? 1 : 0);
   question.Number(around.identity.must_have_our_root ? 1 : 0);
   question.Number(around.identity.credentials.effective_capabilities);
+  return question;
+}
+
+int ElsewherePerformer::Prepare(Inputs& inputs, const Surroundings& around) {
+  inputs.LookElsewhere([this](const policy::DeepSubject& subject) { return Look(0, subject); });
+  if (around.may_presume && PresumeHere(around)) return 0;
+  const WireWriter question = QuestionAboutCall(Ask::kPrepare, around);
   auto answer = helper_->Ask(question);
   if (!answer) {
     // It may have ended for lack of calls just now.
@@ -213,7 +250,6 @@ int ElsewherePerformer::Prepare(Inputs& inputs, const Surroundings& around) {
     std::size_t slot = reader.Number();
     texts_[{kind, slot}] = reader.Text();
   }
-  inputs.LookElsewhere([this](const policy::DeepSubject& subject) { return Look(0, subject); });
   return reader.ok() ? 0 : kHelperGone;
 }
 
@@ -223,6 +259,7 @@ kernel::SysResult<policy::DeepValue> ElsewherePerformer::Look(std::uint64_t whic
     auto told = texts_.find({subject.kind, subject.slot});
     if (told != texts_.end()) return told->second;
   }
+  if (presumed_) return std::unexpected(ESRCH);  // all is looked at again
   WireWriter question = Question(Ask::kLook);
   question.Number(which);
   question.Subject(subject);
@@ -248,26 +285,46 @@ std::vector<Further> ElsewherePerformer::AmountsTo(Inputs&, const Surroundings&)
   return further;
 }
 
-Reply ElsewherePerformer::Perform(Inputs&, const Surroundings& around) {
-  has_performed_ = true;
-  WireWriter question = Question(Ask::kPerform);
-  question.Number(around.identity.umask);
-  if (!helper_->Say(question)) return Reply::Error(EPERM);
+Reply ElsewherePerformer::Hear(const Surroundings& around) {
+  // That it is gone by now may be for lack of calls, and that nothing is done is certain of an open
+  // alone, which would be the same again.
+  const auto gone = [this] { return presumed_ ? Reply::LooksAgain() : Reply::Error(EPERM); };
   while (true) {
     auto answer = helper_->Hear();
-    if (!answer) return Reply::Error(EPERM);
+    if (!answer) return gone();
     WireReader reader(answer->bytes);
     if (reader.As<Ask>() == Ask::kMayWait) {
       WireWriter may;
       may.Number(around.may_wait() ? 1 : 0);
-      if (!helper_->Say(may)) return Reply::Error(EPERM);
+      if (!helper_->Say(may)) return gone();
       continue;
     }
     Reply reply = reader.Answer();
-    if (!reader.ok()) return Reply::Error(EPERM);
+    if (!reader.ok()) return gone();
     reply.descriptor = std::move(answer->descriptor);
     return reply;
   }
+}
+
+Reply ElsewherePerformer::Perform(Inputs&, const Surroundings& around) {
+  has_performed_ = true;
+  if (!presumed_) {
+    WireWriter question = Question(Ask::kPerform);
+    question.Number(around.identity.umask);
+    return helper_->Say(question) ? Hear(around) : Reply::Error(EPERM);
+  }
+  WireWriter question = QuestionAboutCall(Ask::kOpen, around);
+  question.Number(presumed_->strings().size());
+  for (const auto& [slot, text] : presumed_->strings()) {
+    question.Number(slot);
+    question.Text(text);
+  }
+  question.Number(presumed_->bytes().size());
+  for (const auto& [slot, bytes] : presumed_->bytes()) {
+    question.Number(slot);
+    question.Bytes(bytes);
+  }
+  return helper_->Say(question) ? Hear(around) : Reply::LooksAgain();
 }
 
 // ---------------------------------------------------------------------------------------------

@@ -119,8 +119,12 @@ class Process {
   };
 
   void Answer(WireReader& asked, WireWriter& answer);
+  // The errno of a call that there is no performer for.
+  int Begin(WireReader& asked);
   void Prepare(WireReader& asked, WireWriter& answer);
+  Reply Presume(WireReader& asked);
   void Tell(WireWriter& answer);
+  void Done(Reply reply, WireWriter& answer);
   void Look(WireReader& asked, WireWriter& answer);
   Reply Perform();
   bool MayWait();
@@ -152,7 +156,7 @@ void ReadOwnIds(Credentials& own) {
   own.gids[3] = static_cast<gid_t>(setfsgid(kNone));
 }
 
-void Process::Prepare(WireReader& asked, WireWriter& answer) {
+int Process::Begin(WireReader& asked) {
   work_ = std::make_unique<Work>();
   Work& work = *work_;
   work.notification.id = asked.Number();
@@ -173,12 +177,31 @@ void Process::Prepare(WireReader& asked, WireWriter& answer) {
   auto arch = abi::ArchOfCall(call.arch, call.nr);
   const abi::Syscall* syscall = arch ? abi::FindSyscall(*arch, call.nr) : nullptr;
   if (syscall != nullptr) work.performer = PerformerOf(syscall->name);
-  int error = work.performer == nullptr ? ENOSYS : 0;
   work.inputs.emplace(kernel_, work.notification, own_.credentials, credentials,
                       work.identity.must_have_our_root);
-  if (error == 0) error = work.performer->Prepare(*work.inputs, Around());
+  return work.performer == nullptr ? ENOSYS : 0;
+}
+
+void Process::Prepare(WireReader& asked, WireWriter& answer) {
+  int error = Begin(asked);
+  if (error == 0) error = work_->performer->Prepare(*work_->inputs, Around());
   answer.Number(static_cast<std::uint64_t>(error));
   if (error == 0) Tell(answer);
+}
+
+// What was decided on stays what it is: nothing of it is copied again.
+Reply Process::Presume(WireReader& asked) {
+  if (Begin(asked) != 0) return Reply::LooksAgain();
+  for (std::uint64_t left = asked.Number(); left > 0 && asked.ok(); --left) {
+    std::size_t slot = asked.Number();
+    work_->inputs->SetString(slot, asked.Text());
+  }
+  for (std::uint64_t left = asked.Number(); left > 0 && asked.ok(); --left) {
+    std::size_t slot = asked.Number();
+    work_->inputs->SetBytes(slot, asked.Bytes());
+  }
+  bool presumes = asked.ok() && work_->performer->Presume(*work_->inputs, Around());
+  return presumes ? Perform() : Reply::LooksAgain();
 }
 
 // What the supervisor is about to ask. Each question would take two switches between processes.
@@ -230,6 +253,13 @@ Reply Process::Perform() {
   return work_->performer->Perform(*work_->inputs, Around());
 }
 
+void Process::Done(Reply reply, WireWriter& answer) {
+  answer.Number(static_cast<std::uint64_t>(Ask::kPerform));
+  answer.Answer(reply);
+  descriptor_ = std::move(reply.descriptor);
+  work_.reset();
+}
+
 void Process::Answer(WireReader& asked, WireWriter& answer) {
   auto ask = asked.As<Ask>();
   if (ask == Ask::kEnter) {
@@ -242,21 +272,17 @@ void Process::Answer(WireReader& asked, WireWriter& answer) {
     return answer.Text(failure.step);
   }
   if (ask == Ask::kPrepare) return Prepare(asked, answer);
+  if (ask == Ask::kOpen) return Done(Presume(asked), answer);
   if (work_ == nullptr || work_->performer == nullptr) _exit(1);
   switch (ask) {
     case Ask::kLook:
       return Look(asked, answer);
-    case Ask::kPerform: {
+    case Ask::kPerform:
       work_->identity.umask = static_cast<mode_t>(asked.Number());
-      Reply reply = Perform();
-      answer.Number(static_cast<std::uint64_t>(Ask::kPerform));
-      answer.Answer(reply);
-      descriptor_ = std::move(reply.descriptor);
-      work_.reset();
-      return;
-    }
+      return Done(Perform(), answer);
     case Ask::kEnter:
     case Ask::kPrepare:
+    case Ask::kOpen:
     case Ask::kForget:
     case Ask::kMayWait:
       break;

@@ -16,6 +16,7 @@ enum class Ask : std::uint8_t {
   kLook,     // at what was not told. Answer: errno, value
   kPerform,  // with the umask, where it is needed. Answer: kPerform and the Reply, with its
              // descriptor
+  kOpen,     // a call and what was copied for it, by which it is presumed. Answer: as kPerform
   kForget,   // the call. No answer
   kMayWait,  // of the helper, while it performs; the answer is a Number
 };

@@ -50,6 +50,15 @@ Copied* Find(std::vector<std::pair<std::size_t, Copied>>& copies, std::size_t sl
   return found == copies.end() ? nullptr : &found->second;
 }
 
+template <typename Copied>
+void Set(std::vector<std::pair<std::size_t, Copied>>& copies, std::size_t slot, Copied copied) {
+  if (Copied* known = Find(copies, slot)) {
+    *known = std::move(copied);
+  } else {
+    copies.emplace_back(slot, std::move(copied));
+  }
+}
+
 }  // namespace
 
 kernel::SysResult<std::string> Inputs::String(std::size_t slot, std::size_t limit) {
@@ -70,12 +79,10 @@ kernel::SysResult<std::vector<std::byte>> Inputs::Bytes(std::size_t slot, std::s
   return copied;
 }
 
+void Inputs::SetString(std::size_t slot, std::string text) { Set(strings_, slot, std::move(text)); }
+
 void Inputs::SetBytes(std::size_t slot, std::vector<std::byte> bytes) {
-  if (auto* known = Find(bytes_, slot)) {
-    *known = std::move(bytes);
-  } else {
-    bytes_.emplace_back(slot, std::move(bytes));
-  }
+  Set(bytes_, slot, std::move(bytes));
 }
 
 std::vector<std::byte> Inputs::CopiedAt(std::uint64_t address, std::size_t size) const {

@@ -43,7 +43,9 @@ class Inputs {
   // Never looks at the caller.
   std::vector<std::byte> CopiedAt(std::uint64_t address, std::size_t size) const;
 
-  // A structure whose size is written in it: what is decided on, and performed with.
+  // What is decided on, and performed with, in place of what is there: a structure whose size is
+  // written in it; what another process has copied.
+  void SetString(std::size_t slot, std::string text);
   void SetBytes(std::size_t slot, std::vector<std::byte> bytes);
 
   // What no register points to itself; the caller of it keeps the copy.
@@ -77,6 +79,11 @@ class Inputs {
     const PinnedPath* file = nullptr;     // that the address names
   };
   void SetMessage(const Message* message) { message_ = message; }
+  // All that was copied of one kind, by slot.
+  template <typename Copied>
+  using BySlot = std::vector<std::pair<std::size_t, Copied>>;
+  const BySlot<std::string>& strings() const { return strings_; }
+  const BySlot<std::vector<std::byte>>& bytes() const { return bytes_; }
   // What is known already, for another process that is asked (helper.h): of a kind, which is kPath
   // or kString.
   struct Known {
@@ -110,8 +117,6 @@ class Inputs {
   const Credentials& walking_;
   const bool must_have_our_root_;  // Identity
   // Most calls have one or none.
-  template <typename Copied>
-  using BySlot = std::vector<std::pair<std::size_t, Copied>>;
   BySlot<std::string> strings_;
   BySlot<std::vector<std::byte>> bytes_;
   BySlot<std::vector<std::string>> vectors_;

@@ -140,7 +140,7 @@ Outcome Engine::Impl::Look(const Turn& turn, const DecideFunction& decide,
       .identity = state.identity,
       .same_pid_namespace = state.identity.pid_namespace == own->pid_namespace,
       .is_borrowed = walking != own->credentials,
-      .may_presume = way.may_presume && same_namespace};
+      .may_presume = way.may_presume && (same_namespace || is_elsewhere)};
   auto look_again = [&] {
     state.performer.reset();
     return Look(turn, decide, outside, PerformerOf(notification.call),
@@ -175,9 +175,8 @@ Outcome Engine::Impl::Look(const Turn& turn, const DecideFunction& decide,
       return answer.action;
     };
     action = decide(notification.call, look);
-    if (state.performer->Presumes() && action.verb != policy::Verb::kAllow) {
-      return look_again();
-    }
+    const bool is_allowed = action.verb == policy::Verb::kAllow && state.inputs->error() == 0;
+    if (state.performer->Presumes() && !is_allowed) return look_again();
     if (more && (action.verb == policy::Verb::kAllow || IsLeft(action))) {
       policy::PolicyAction greater = decide(*more, look);
       if (IsLeft(greater)) {

@@ -93,7 +93,7 @@ struct Surroundings {
   bool same_pid_namespace = true;
   bool is_borrowed = false;   // this thread acts as somebody else than the supervisor's user
   bool is_elsewhere = false;  // this process has its rights in the caller's user namespace alone
-  bool may_presume = false;   // see Performer::Presumes
+  bool may_presume = false;   // see Performer::Presume
   // To be asked before what may take as long as somebody likes; false: it must not (deciders.h).
   std::function<bool()> may_wait = [] { return false; };
 };
@@ -114,9 +114,11 @@ class Performer {
 
   // 0, or the errno that the kernel gives the call before it does anything (EFAULT, EINVAL).
   virtual int Prepare(Inputs& inputs, const Surroundings& around) = 0;
-  // Has it prepared what the call is about only by what the call says, which Perform finds to be so
-  // or not (Reply::LooksAgain)? Then nothing but "allow" may follow from it, and all else is
-  // decided after another Prepare, which may not presume.
+  // Prepares the call only by what it says, which Perform finds to be so or not
+  // (Reply::LooksAgain), and looks at nothing but memory. False: it has to be prepared otherwise.
+  virtual bool Presume(Inputs&, const Surroundings&) { return false; }
+  // Has it been prepared so? Then nothing but "allow" may follow from it, and all else is decided
+  // after another Prepare, which may not presume.
   virtual bool Presumes() const { return false; }
   // May performing take as long as somebody likes? (A FIFO without a writer.)
   virtual bool MayBlock() const { return false; }

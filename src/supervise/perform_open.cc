@@ -105,6 +105,7 @@ class OpenPerformer final : public Performer {
   explicit OpenPerformer(const Row& row) : kind_(row.kind) {}
 
   int Prepare(Inputs& inputs, const Surroundings& around) override;
+  bool Presume(Inputs& inputs, const Surroundings& around) override;
   bool Presumes() const override { return presumed_root_ >= 0; }
   bool MayBlock() const override { return may_block_; }
   bool NeedsStatus() const override { return (flags_ & (O_CREAT | kTmpFileBit)) != 0; }
@@ -120,7 +121,6 @@ class OpenPerformer final : public Performer {
   int ReadArguments(Inputs& inputs);
   int CheckFlags();
   int CheckProc(const PinnedPath& pinned, const Surroundings& around) const;
-  bool MayPresume(const Places& places, const std::string& path) const;
   Reply OpenPresumed(const std::string& path, const Surroundings& around) const;
   Reply Reopen(const PinnedPath& pinned) const;
   Reply Create(const PinnedPath& pinned, mode_t umask_bits) const;
@@ -203,7 +203,25 @@ int OpenPerformer::CheckFlags() {
   return 0;
 }
 
+bool OpenPerformer::Presume(Inputs& inputs, const Surroundings& around) {
+  constexpr std::uint64_t kOthers = O_CREAT | O_TRUNC | O_PATH | kTmpFileBit | FASYNC;
+  const int root = around.identity.our_root;
+  if (root < 0 || ReadArguments(inputs) != 0 || CheckFlags() != 0) return false;
+  if (resolve_ != 0 || (flags_ & kOthers) != 0) return false;
+  auto path = inputs.String(path_slot_, kMaxPath);
+  if (!path || !path->starts_with('/') || path->starts_with("/dev/") ||
+      path->starts_with("/proc/") || !IsPlain(*path)) {
+    return false;
+  }
+  presumed_root_ = root;
+  PinnedPath presumed;
+  presumed.path = std::move(*path);
+  inputs.SetPinned(path_slot_, std::move(presumed));
+  return true;
+}
+
 int OpenPerformer::Prepare(Inputs& inputs, const Surroundings& around) {
+  if (around.may_presume && Presume(inputs, around)) return 0;
   if (int error = ReadArguments(inputs); error != 0) return error;
   if (int error = CheckFlags(); error != 0) return error;
   // Our walk starts at the target's root and follows links as the target does. What these bits ask
@@ -215,13 +233,6 @@ int OpenPerformer::Prepare(Inputs& inputs, const Surroundings& around) {
   if (text->empty()) return ENOENT;
   auto places = PlacesOf(inputs.tid(), around.identity, around.same_pid_namespace, *text, dirfd_);
   if (!places) return places.error();
-  if (around.may_presume && MayPresume(*places, *text)) {
-    presumed_root_ = places->our_root;
-    PinnedPath presumed;
-    presumed.path = std::move(*text);
-    inputs.SetPinned(path_slot_, std::move(presumed));
-    return 0;
-  }
   bool exclusive = (flags_ & O_CREAT) != 0 && (flags_ & O_EXCL) != 0;
   bool follows = (flags_ & O_NOFOLLOW) == 0 && !exclusive;
   auto pinned = inputs.Pin(path_slot_, *places, follows ? Follow::kAll : Follow::kNotLast,
@@ -235,12 +246,6 @@ int OpenPerformer::Prepare(Inputs& inputs, const Surroundings& around) {
   bool waits = is_device || (S_ISFIFO(status_.stx_mode) && (flags_ & O_NONBLOCK) == 0);
   may_block_ = waits && (flags_ & O_PATH) == 0;
   return 0;
-}
-
-bool OpenPerformer::MayPresume(const Places& places, const std::string& path) const {
-  constexpr std::uint64_t kOthers = O_CREAT | O_TRUNC | O_PATH | kTmpFileBit | FASYNC;
-  return places.our_root >= 0 && (flags_ & kOthers) == 0 && path.starts_with('/') &&
-         !path.starts_with("/dev/") && !path.starts_with("/proc/") && IsPlain(path);
 }
 
 Reply OpenPerformer::OpenPresumed(const std::string& path, const Surroundings& around) const {

@@ -49,6 +49,7 @@ void WireWriter::Answer(const Reply& reply) {
   Number(static_cast<std::uint64_t>(reply.signal));
   Number(static_cast<std::uint64_t>(reply.value));
   Number(reply.descriptor_flags);
+  Number(reply.looks_again ? 1 : 0);
   Number(reply.outputs.size());
   for (const Reply::Output& output : reply.outputs) {
     Number(output.address);
@@ -127,6 +128,7 @@ Reply WireReader::Answer() {
   reply.signal = static_cast<int>(Number());
   reply.value = static_cast<std::int64_t>(Number());
   reply.descriptor_flags = static_cast<std::uint32_t>(Number());
+  reply.looks_again = Number() != 0;
   for (std::uint64_t left = Number(); left > 0 && ok_; --left) {
     std::uint64_t address = Number();
     reply.AddOutput(address, Bytes());
