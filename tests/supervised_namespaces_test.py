@@ -148,7 +148,8 @@ class Namespaced(Supervised):
             for i in range(20):
                 for pid in helpers(): os.kill(pid, signal.SIGKILL)
                 time.sleep(0.01)
-                open("made").close()
+                # By a path that is walked, and by a plain one, which is opened as it is.
+                open("made" if i % 2 else os.path.abspath("made")).close()
             print("goes on")"""), policy=PROC)
         self.assertEqual(out, "goes on\n", err)
 

@@ -189,7 +189,7 @@ class ElsewherePerformer final : public Performer {
   bool has_performed_ = false;
 };
 
-// What is known of an identity without a look at it is known where the helper stands too.
+// By the call itself: the helper hears of it only once it is allowed.
 bool ElsewherePerformer::PresumeHere(const Surroundings& around) {
   auto performer = PerformerOf(notification_.call);
   if (performer == nullptr) return false;
@@ -204,7 +204,9 @@ bool ElsewherePerformer::PresumeHere(const Surroundings& around) {
       texts_[{kind, known.slot}] = std::move(known.text);
     }
   }
+  may_block_ = performer->MayBlock();
   needs_status_ = performer->NeedsStatus();
+  more_ = performer->GivesAsMuchAs(notification_.call);
   return true;
 }
 

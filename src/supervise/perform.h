@@ -116,6 +116,7 @@ class Performer {
   virtual int Prepare(Inputs& inputs, const Surroundings& around) = 0;
   // Prepares the call only by what it says, which Perform finds to be so or not
   // (Reply::LooksAgain), and looks at nothing but memory. False: it has to be prepared otherwise.
+  // Not for calls that amount to something besides.
   virtual bool Presume(Inputs&, const Surroundings&) { return false; }
   // Has it been prepared so? Then nothing but "allow" may follow from it, and all else is decided
   // after another Prepare, which may not presume.
