@@ -48,6 +48,7 @@ struct Scene {
   int socket = -1;
   std::string errors;
   std::string status;
+  bool audits = false;
   std::string audit;
 
   Scene() {
@@ -66,7 +67,7 @@ struct Scene {
     base::UniqueFd errors_kept(dup(errors_fd));
     base::UniqueFd status_kept(dup(status_fd));
     base::UniqueFd audit_kept(memfd_create("audit", MFD_CLOEXEC));
-    plan.supervision->audit_fd = audit_kept.get();
+    if (audits) plan.supervision->audit_fd = audit_kept.get();
     Reporter reporter(ReportFormat::kText, Output(base::UniqueFd(errors_fd)),
                       Output(base::UniqueFd(status_fd)),
                       Output(base::UniqueFd(dup(audit_kept.get()))));
@@ -125,6 +126,7 @@ TEST(Watch, AThreadGoneWhileItWasLookedAtIsNotReported) {
 TEST(Watch, OfACallerThatIsGoneNothingIsLoggedThatWasCopied) {
   for (bool is_gone : {false, true}) {
     Scene scene;
+    scene.audits = true;
     scene.plan.supervision->answer = [&](const supervise::Turn&) {
       Answered answered;
       answered.decision = Decision{.inputs = {{"pathname", "/a/path"}}, .is_gone = is_gone};
