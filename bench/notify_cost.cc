@@ -89,9 +89,7 @@ void ReadThen(Bench& bench, PolicyAction action) {
 // Denied: who is reported must be known before, so ID_VALID is asked.
 void ReadAndDeny(Bench& bench) { ReadThen(bench, {Verb::kErrno, EPERM}); }
 // Answered: whether the caller still waits is what the answer finds out.
-void ReadAndAnswer(Bench& bench) {
-  ReadThen(bench, {Verb::kReturn, static_cast<decltype(PolicyAction::data)>(-EPERM)});
-}
+void ReadAndAnswer(Bench& bench) { ReadThen(bench, {Verb::kReturn, -EPERM}); }
 
 void OpenUnder(Bench& bench, supervise::Fixed fixed, const std::function<void()>& begin = [] {}) {
   Supervise(
