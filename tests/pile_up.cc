@@ -27,10 +27,11 @@ constexpr std::size_t kStack = std::size_t{64} << 10;
 constexpr useconds_t kRound = 10'000;
 
 std::array<int, 2> go;  // a pipe: one byte for each thread
-std::atomic<int> calling, opened, refused, other;
+std::atomic<int> started, calling, opened, refused, other;
 
 void* Call(void* name) {
   char token = 0;
+  ++started;
   if (read(go[0], &token, 1) != 1) std::abort();
   ++calling;
   int fd = open(static_cast<const char*>(name), O_RDONLY | O_CLOEXEC);
@@ -55,6 +56,8 @@ int main(int argc, char** argv) {
         pthread_create(&threads[static_cast<std::size_t>(i)], &attributes, Call, argv[2 + i % 2]);
     if (error != 0) return 3;
   }
+  // A thread begins only when its tracer, who is about to be stopped, has let it.
+  while (started < count) usleep(kRound);
   if (close(open("ready", O_CREAT | O_WRONLY | O_CLOEXEC, 0600)) < 0) return 4;
   while (access("go", F_OK) < 0) usleep(kRound);
   for (int i = 0; i < count; ++i) {
